@@ -1,0 +1,3 @@
+//! `skylinedb-cli`.
+
+fn main() {}

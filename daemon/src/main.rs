@@ -1,0 +1,3 @@
+//! `skylinedb-daemon`.
+
+fn main() {}

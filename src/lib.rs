@@ -1,0 +1,4 @@
+//! Client library of SkylineDB.
+
+pub mod endpoint;
+pub mod proto;
