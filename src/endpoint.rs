@@ -61,7 +61,11 @@ impl Scope {
     /// The scope that a daemon of this user gets: the machine's if `/var/run` may be written, otherwise the user's.
     #[must_use]
     pub fn of_this_user() -> Self {
-        if rustix::fs::access(MACHINE_FOLDER, rustix::fs::Access::WRITE_OK).is_ok() { Self::Machine } else { Self::User }
+        if rustix::fs::access(MACHINE_FOLDER, rustix::fs::Access::WRITE_OK).is_ok() {
+            Self::Machine
+        } else {
+            Self::User
+        }
     }
 
     /// This scope's file with an extension, `lock` or `sock`. `None` for a user without a runtime folder and a home.

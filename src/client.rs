@@ -1,0 +1,161 @@
+//! The client: ordinary calls, and sessions.
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use prost::Message as _;
+use tonic::Request;
+
+use crate::{
+    connector::{self, Grpc},
+    endpoint::Endpoint,
+    error::Error,
+    params::Params,
+    pipeline::Pipeline,
+    proto::v1 as proto,
+    result::{BatchResult, StatementResult},
+    rows::Rows,
+    session::{self, Session},
+    statement::{Batch, Statement},
+    streams::Streams,
+};
+
+/// A client of a daemon. It is cheap to clone, and clones share one connection; any number of tasks may use it at once.
+///
+/// A future that is dropped before it is done has the daemon give the request up. A connection that breaks is made anew by
+/// the next call.
+#[derive(Clone, Debug)]
+pub struct Client {
+    grpc: Grpc,
+    endpoint: Endpoint,
+    /// Streams that are kept open for ordinary calls, because a message on one costs less than a call.
+    streams: Arc<Streams>,
+    timeout: Option<Duration>,
+}
+
+/// Who answers a ping.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pong {
+    /// The daemon's version.
+    pub version: String,
+    /// The database file's absolute path.
+    pub database: String,
+    /// The newest revision: how many batches have been committed in the database's life.
+    pub revision: u64,
+    /// The daemon's process id.
+    pub pid: u32,
+    /// When the daemon started.
+    pub start_time: SystemTime,
+    /// SQLite's version.
+    pub sqlite_version: String,
+}
+
+/// A longer request is a call of its own: on a stream it would hold up those behind it.
+const STREAM_MAX_REQUEST_BYTES: usize = 64 << 10;
+
+impl Client {
+    /// Connects to the daemon at an endpoint, which may be a path.
+    ///
+    /// # Errors
+    /// [`Error::NotRunning`] if no daemon listens there.
+    pub async fn connect(endpoint: impl Into<Endpoint>) -> Result<Self, Error> {
+        let endpoint = endpoint.into();
+        let grpc = connector::connect(&endpoint).await?;
+        let streams = Arc::new(Streams::new(grpc.clone(), endpoint.clone()));
+        Ok(Self { grpc, endpoint, streams, timeout: None })
+    }
+
+    /// Connects to the first daemon that is found: at `SKYLINEDB_ENDPOINT` if that is set, else in user scope, else in
+    /// machine scope ([`Endpoint::candidates`]).
+    ///
+    /// # Errors
+    /// [`Error::NotRunning`] with every place where it was looked for.
+    pub async fn connect_default() -> Result<Self, Error> {
+        let mut all_looked = Vec::new();
+        for endpoint in Endpoint::candidates() {
+            match Self::connect(endpoint).await {
+                Err(Error::NotRunning { looked }) => all_looked.extend(looked),
+                outcome => return outcome,
+            }
+        }
+        Err(Error::NotRunning { looked: all_looked })
+    }
+
+    /// The same client with a time limit on each request: one that takes longer is given up by the daemon with
+    /// DEADLINE_EXCEEDED. Sessions that it opens have the limit, too.
+    #[must_use]
+    pub fn with_timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// Where the daemon listens.
+    #[must_use]
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// Asks the daemon who it is.
+    pub async fn ping(&self) -> Result<Pong, Error> {
+        let pong = self.grpc.clone().ping(self.call(proto::PingRequest::default())).await;
+        let pong = pong.map_err(|status| Error::from_status(&status, &self.endpoint))?.into_inner();
+        Ok(Pong {
+            version: pong.version,
+            database: pong.database,
+            revision: pong.revision,
+            pid: pong.pid,
+            start_time: pong.start_time.and_then(|time| time.try_into().ok()).unwrap_or(SystemTime::UNIX_EPOCH),
+            sqlite_version: pong.sqlite_version,
+        })
+    }
+
+    /// Runs one statement, read or write, in a transaction of its own. Its rows are at most 16 MiB (unless the daemon was
+    /// told otherwise); [`query`](Self::query) has no such limit.
+    pub async fn execute(&self, sql: impl Into<String>, params: Params) -> Result<StatementResult, Error> {
+        self.execute_batch(Batch::new().push(Statement::new(sql, params))).await?.into_single()
+    }
+
+    /// Runs a batch of statements in one transaction. When this returns, what they wrote is on disk.
+    pub async fn execute_batch(&self, batch: Batch) -> Result<BatchResult, Error> {
+        let request = batch.into_proto();
+        if request.encoded_len() <= STREAM_MAX_REQUEST_BYTES
+            && let Some(stream) = self.streams.shared().await?
+        {
+            return session::execute(&stream, request, self.timeout).await;
+        }
+        let response = self.grpc.clone().execute(self.call(request)).await;
+        let response = response.map_err(|status| Error::from_status(&status, &self.endpoint))?;
+        Ok(BatchResult::from_proto(response.into_inner()))
+    }
+
+    /// Runs one statement that reads, and streams its rows.
+    pub async fn query(&self, sql: impl Into<String>, params: Params) -> Result<Rows, Error> {
+        let request = self.call(session::query(sql, params));
+        let messages = self.grpc.clone().query(request).await;
+        let messages = messages.map_err(|status| Error::from_status(&status, &self.endpoint))?;
+        Rows::of_call(messages.into_inner(), self.endpoint.clone()).await
+    }
+
+    /// Opens a session.
+    pub async fn session(&self) -> Result<Session, Error> {
+        let pipeline = Pipeline::open(self.grpc.clone(), self.endpoint.clone()).await?;
+        Ok(Session::new(Arc::new(pipeline), self.timeout))
+    }
+
+    /// Ends the daemon: it finishes the work in hand first. Returns its process id; it is gone when that process is.
+    pub async fn shutdown(&self) -> Result<u32, Error> {
+        let response = self.grpc.clone().shutdown(self.call(proto::ShutdownRequest::default())).await;
+        let response = response.map_err(|status| Error::from_status(&status, &self.endpoint))?;
+        Ok(response.into_inner().pid)
+    }
+
+    fn call<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        if let Some(timeout) = self.timeout {
+            request.set_timeout(timeout);
+        }
+        request
+    }
+}

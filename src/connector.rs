@@ -1,0 +1,46 @@
+//! Connects tonic to a Unix domain socket.
+
+use hyper_util::rt::TokioIo;
+use tokio::net::UnixStream;
+use tonic::transport::{Channel, Endpoint as Uri};
+use tower::service_fn;
+
+use crate::{endpoint::Endpoint, error::Error, proto::v1::skyline_db_service_client::SkylineDbServiceClient};
+
+/// The generated client.
+pub(crate) type Grpc = SkylineDbServiceClient<Channel>;
+
+/// What the daemon may send in one call before it is taken. A larger window lets a stream of rows flow without waiting for
+/// this side; it also is what rows cost in memory when nobody takes them.
+const CALL_WINDOW_BYTES: u32 = 1 << 20;
+
+/// The same for all calls of a connection together: as much as HTTP/2 allows, so that calls whose rows nobody takes hold
+/// up no other.
+const CONNECTION_WINDOW_BYTES: u32 = (1 << 31) - 1;
+
+/// Connects to the daemon there. The connection is made anew when it breaks and is needed again.
+pub(crate) async fn connect(endpoint: &Endpoint) -> Result<Grpc, Error> {
+    // The authority is not used: the connector knows the socket. It has to be there, and localhost is usual.
+    let channel = Uri::from_static("http://localhost")
+        .initial_stream_window_size(CALL_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES);
+    let path = endpoint.path().to_owned();
+    let connector = service_fn(move |_| {
+        let path = path.clone();
+        async move { UnixStream::connect(path).await.map(TokioIo::new) }
+    });
+    let channel = channel
+        .connect_with_connector(connector)
+        .await
+        .map_err(|error| Error::NotRunning { looked: vec![(endpoint.clone(), root_cause(&error))] })?;
+    // The daemon has its own limits; here, whatever the caller has asked for is taken.
+    Ok(Grpc::new(channel).max_decoding_message_size(usize::MAX).max_encoding_message_size(usize::MAX))
+}
+
+fn root_cause(error: &tonic::transport::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}

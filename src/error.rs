@@ -1,0 +1,159 @@
+//! What can go wrong, and what to do then.
+
+use std::{
+    fmt::{self, Write as _},
+    time::Duration,
+};
+
+use tonic::Status;
+use tonic_types::StatusExt as _;
+
+use crate::{endpoint::Endpoint, proto::v1 as proto};
+
+/// Why something was not done.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// No daemon listens where it was looked for.
+    #[error("{}", not_running(.looked))]
+    NotRunning {
+        /// Where it was looked for, and what was found there instead.
+        looked: Vec<(Endpoint, String)>,
+    },
+    /// The daemon answered with an error. Nothing of the request was kept.
+    #[error(transparent)]
+    Database(Box<DatabaseError>),
+    /// The connection broke before the answer came. Whether a write was kept is not known: ask for it with the same
+    /// [request id](crate::Batch::request_id) again, or look.
+    #[error(
+        "the connection to the daemon at {endpoint} broke before the answer came ({cause}); whether a write was kept is not known"
+    )]
+    ConnectionLost {
+        /// The daemon's socket.
+        endpoint: Endpoint,
+        /// What broke.
+        cause: String,
+    },
+    /// A value is not of the type that was asked for, or there is no such column.
+    #[error("{0}")]
+    Conversion(String),
+    /// The daemon could not be started.
+    #[error("{0}")]
+    Start(String),
+    /// The daemon answered something that this client does not understand.
+    #[error("the daemon's answer is not understood: {0}; are the daemon and this client of the same version?")]
+    Protocol(String),
+}
+
+/// An error that the daemon answered with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DatabaseError {
+    /// The gRPC status code by its number, such as 6 for ALREADY_EXISTS.
+    pub code: i32,
+    /// What a program should compare: the name of SQLite's extended result code, such as `SQLITE_CONSTRAINT_UNIQUE`, or
+    /// the daemon's own, such as `QUEUE_FULL`. Empty if it is not known.
+    pub reason: String,
+    /// What a person should read.
+    pub message: String,
+    /// SQLite's extended result code (<https://sqlite.org/rescode.html>); 0 if the error is not SQLite's.
+    pub sqlite_code: i32,
+    /// Which statement of the batch failed, from 0.
+    pub statement_index: Option<usize>,
+    /// Where in its SQL the mistake is, in bytes.
+    pub sql_offset: Option<usize>,
+    /// After what time a retry makes sense; `None` if it does not help.
+    pub retry_after: Option<Duration>,
+}
+
+impl DatabaseError {
+    pub(crate) fn from_proto(error: proto::Error) -> Self {
+        Self {
+            code: error.code.cast_signed(),
+            reason: error.reason,
+            message: error.message,
+            sqlite_code: error.sqlite_code,
+            statement_index: error.statement_index.map(|index| index as usize),
+            sql_offset: error.sql_offset.map(|offset| offset as usize),
+            retry_after: error.retry_after_ms.map(|after| Duration::from_millis(after.into())),
+        }
+    }
+
+    /// A status as the daemon sends it.
+    fn from_status(status: &Status) -> Self {
+        let details = status.get_error_details();
+        let info = details.error_info();
+        let fact = |name: &str| info.and_then(|info| info.metadata.get(name)?.parse::<i64>().ok());
+        let index = |name| fact(name).and_then(|number| usize::try_from(number).ok());
+        Self {
+            code: status.code().into(),
+            reason: info.map(|info| info.reason.clone()).unwrap_or_default(),
+            message: status.message().to_owned(),
+            sqlite_code: fact("sqlite_code").and_then(|code| i32::try_from(code).ok()).unwrap_or_default(),
+            statement_index: index("statement_index"),
+            sql_offset: index("sql_offset"),
+            retry_after: details.retry_info().and_then(|info| info.retry_delay),
+        }
+    }
+}
+
+impl fmt::Display for DatabaseError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.message)?;
+        if !self.reason.is_empty() {
+            write!(formatter, " ({})", self.reason)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for DatabaseError {}
+
+impl From<DatabaseError> for Error {
+    fn from(error: DatabaseError) -> Self {
+        Self::Database(Box::new(error))
+    }
+}
+
+impl Error {
+    /// The error behind a status of a call to this daemon: its own answer, or the news that it is not there any more.
+    pub(crate) fn from_status(status: &Status, endpoint: &Endpoint) -> Self {
+        // What the connection says of itself has a source; what the daemon answers has none.
+        if std::error::Error::source(status).is_none() && !is_of_http2(status) {
+            return DatabaseError::from_status(status).into();
+        }
+        Self::lost(endpoint, root_cause(status))
+    }
+
+    /// The error for a connection that broke: is the daemon still there?
+    pub(crate) fn lost(endpoint: &Endpoint, cause: String) -> Self {
+        match std::os::unix::net::UnixStream::connect(endpoint.path()) {
+            Ok(_) => Self::ConnectionLost { endpoint: endpoint.clone(), cause },
+            Err(error) => Self::NotRunning { looked: vec![(endpoint.clone(), error.to_string())] },
+        }
+    }
+}
+
+/// Whether the status is what tonic makes of a stream that was reset: it keeps no source then.
+fn is_of_http2(status: &Status) -> bool {
+    status.message().starts_with("h2 protocol error")
+}
+
+fn root_cause(status: &Status) -> String {
+    let mut cause: &dyn std::error::Error = status;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
+
+fn not_running(looked: &[(Endpoint, String)]) -> String {
+    let mut text = "no SkylineDB daemon is running; it was looked for at".to_owned();
+    for (endpoint, why) in looked {
+        let _ = write!(text, "\n    {endpoint}: {why}"); // writing to a String cannot fail
+    }
+    text.push_str("\nStart one: skylinedb-cli start [DATABASE]");
+    if let [(endpoint, _)] = looked {
+        let _ = write!(text, " --endpoint {endpoint}");
+    }
+    text
+}

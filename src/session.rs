@@ -1,0 +1,147 @@
+//! Sessions: many requests on one stream, and transactions over several of them.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{
+    error::Error,
+    params::Params,
+    pipeline::Pipeline,
+    proto::v1::{self as proto, session_request::Request, session_response::Response},
+    result::{BatchResult, StatementResult},
+    rows::Rows,
+    statement::{Batch, Statement},
+};
+
+/// A session. Its requests are run and answered in their order, and each sees what those before it have written; they can
+/// be sent without waiting for each other, by futures that are polled together. When it is dropped, an open transaction is
+/// rolled back.
+#[derive(Debug)]
+pub struct Session {
+    pipeline: Arc<Pipeline>,
+    timeout: Option<Duration>,
+}
+
+/// What a transaction may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TransactionKind {
+    /// Reads of one unchanging snapshot; others go on writing meanwhile.
+    Read,
+    /// Reads and writes. Everybody else's writes wait until it ends; therefore the daemon cuts it when it is idle for 5 s
+    /// or lasts for 60 s (unless it was told otherwise).
+    Write,
+}
+
+/// An open transaction of a session. Dropping it without [`commit`](Transaction::commit) rolls it back.
+#[derive(Debug)]
+pub struct Transaction<'s> {
+    session: &'s mut Session,
+    revision: u64,
+    is_over: bool,
+}
+
+impl Session {
+    pub(crate) fn new(pipeline: Arc<Pipeline>, timeout: Option<Duration>) -> Self {
+        Self { pipeline, timeout }
+    }
+
+    /// Runs one statement, read or write, in a transaction of its own.
+    pub async fn execute(&self, sql: impl Into<String>, params: Params) -> Result<StatementResult, Error> {
+        self.execute_batch(Batch::new().push(Statement::new(sql, params))).await?.into_single()
+    }
+
+    /// Runs a batch in a transaction of its own, within the session's transaction if there is one.
+    pub async fn execute_batch(&self, batch: Batch) -> Result<BatchResult, Error> {
+        execute(&self.pipeline, batch.into_proto(), self.timeout).await
+    }
+
+    /// Runs one statement that reads, and streams its rows. Later requests of the session wait until they are taken.
+    pub async fn query(&self, sql: impl Into<String>, params: Params) -> Result<Rows, Error> {
+        let request = query(sql, params);
+        Rows::of_session(self.pipeline.ask_for_rows(request, self.timeout).await?).await
+    }
+
+    /// Opens a transaction.
+    pub async fn transaction(&mut self, kind: TransactionKind) -> Result<Transaction<'_>, Error> {
+        let kind = match kind {
+            TransactionKind::Read => proto::TransactionKind::Read,
+            TransactionKind::Write => proto::TransactionKind::Write,
+        };
+        let begin = proto::BeginRequest { database: String::new(), kind: kind.into() };
+        match self.pipeline.ask(Request::Begin(begin), self.timeout).await? {
+            Response::Begin(opened) => Ok(Transaction { session: self, revision: opened.revision, is_over: false }),
+            _ => Err(unexpected("begin")),
+        }
+    }
+}
+
+impl Transaction<'_> {
+    /// The revision of the database that the transaction starts from.
+    #[must_use]
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// Runs one statement. If it fails it is undone alone, and the transaction stays open.
+    pub async fn execute(&mut self, sql: impl Into<String>, params: Params) -> Result<StatementResult, Error> {
+        self.session.execute(sql, params).await
+    }
+
+    /// Runs a batch. If it fails it is undone alone, and the transaction stays open.
+    pub async fn execute_batch(&mut self, batch: Batch) -> Result<BatchResult, Error> {
+        self.session.execute_batch(batch).await
+    }
+
+    /// Runs one statement that reads and sees what the transaction has written.
+    pub async fn query(&mut self, sql: impl Into<String>, params: Params) -> Result<Rows, Error> {
+        self.session.query(sql, params).await
+    }
+
+    /// Keeps what the transaction wrote. Returns the revision that it became: for a transaction without a write, the one
+    /// that it started from.
+    pub async fn commit(mut self) -> Result<u64, Error> {
+        self.is_over = true;
+        match self.session.pipeline.ask(Request::Commit(proto::CommitRequest {}), self.session.timeout).await? {
+            Response::Commit(committed) => Ok(committed.revision),
+            _ => Err(unexpected("commit")),
+        }
+    }
+
+    /// Undoes what the transaction wrote.
+    pub async fn rollback(mut self) -> Result<(), Error> {
+        self.is_over = true;
+        match self.session.pipeline.ask(Request::Rollback(proto::RollbackRequest {}), self.session.timeout).await? {
+            Response::Rollback(_) => Ok(()),
+            _ => Err(unexpected("rollback")),
+        }
+    }
+}
+
+impl Drop for Transaction<'_> {
+    fn drop(&mut self) {
+        // Without room for it the session is swamped with requests, none of which can be this transaction's any more;
+        // then the daemon's own time limit for idle transactions ends it.
+        if !self.is_over {
+            self.session.pipeline.tell(Request::Rollback(proto::RollbackRequest {}));
+        }
+    }
+}
+
+/// Runs a batch on a stream.
+pub(crate) async fn execute(
+    pipeline: &Pipeline,
+    request: proto::ExecuteRequest,
+    timeout: Option<Duration>,
+) -> Result<BatchResult, Error> {
+    match pipeline.ask(Request::Execute(request), timeout).await? {
+        Response::Execute(response) => Ok(BatchResult::from_proto(response)),
+        _ => Err(unexpected("execute")),
+    }
+}
+
+pub(crate) fn query(sql: impl Into<String>, params: Params) -> proto::QueryRequest {
+    proto::QueryRequest { database: String::new(), statement: Some(Statement::new(sql, params).into_proto()) }
+}
+
+fn unexpected(what: &str) -> Error {
+    Error::Protocol(format!("{what} was answered with something else"))
+}
