@@ -1,3 +1,44 @@
-//! `skylinedb-daemon`.
+//! `skylinedb-daemon`: owns a database and serves it to the programs of this machine.
+//!
+//! A request's way: `transport` (accepts, knows who it is) → `service` (translates) → `engine` (the only place that knows
+//! SQLite). `lifecycle` is what ends it all.
 
-fn main() {}
+mod args;
+mod engine;
+mod lifecycle;
+mod logging;
+mod server;
+mod service;
+mod single_instance;
+mod transport;
+
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::Parser as _;
+
+use args::Arguments;
+use single_instance::SingleInstance;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse(); // touches nothing, so that --help works while a daemon runs
+    match run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            logging::report(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    if arguments.own_session {
+        // It fails for the leader of a process group, which has a session of its own or was put there by its starter.
+        let _ = rustix::process::setsid();
+    }
+    logging::start(arguments.log_format);
+    tracing::info!("Starting SQLite daemon");
+    let places = arguments.places()?;
+    let _lock = SingleInstance::acquire(&places.lock_file).context("Failed to acquire single-instance lock")?; // freed last
+    server::run(arguments, &places)
+}

@@ -1,0 +1,175 @@
+//! The command line: what may be written, and what `--help` says about it.
+
+use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
+
+use anyhow::Context as _;
+use clap::{Parser, ValueEnum};
+use skylinedb::endpoint::Scope;
+
+use crate::engine::{self, Synchronous};
+
+/// Owns an SQLite database and serves it to every program of this machine, over a Unix domain socket.
+#[derive(Debug, Parser)]
+#[command(name = "skylinedb-daemon", version, after_help = AFTER_HELP)]
+pub(crate) struct Arguments {
+    /// The database file. It and its folders are made if they are not there
+    #[arg(value_name = "DATABASE", default_value = "data.db")]
+    pub(crate) database: PathBuf,
+    /// The socket to listen on. Without it: /var/run/skylinedb-v1.sock where /var/run can be written, else
+    /// $XDG_RUNTIME_DIR/skylinedb-v1.sock (without that variable $HOME/.skylinedb-v1.sock)
+    #[arg(long, value_name = "PATH", env = "SKYLINEDB_ENDPOINT")]
+    pub(crate) endpoint: Option<PathBuf>,
+    /// The single-instance lock. Without it: beside the socket, but .lock instead of .sock
+    #[arg(long, value_name = "PATH", env = "SKYLINEDB_LOCK_FILE")]
+    pub(crate) lock_file: Option<PathBuf>,
+    /// How durable a write is when it is acknowledged
+    #[arg(long, value_enum, default_value = "full")]
+    pub(crate) synchronous: Synchronous,
+    /// How the log on standard error is written
+    #[arg(long, value_enum, default_value = "text")]
+    pub(crate) log_format: LogFormat,
+    /// Leave the session of the terminal, as `skylinedb-cli start` has it
+    #[arg(long)]
+    pub(crate) own_session: bool,
+    /// Enforce foreign keys. SQLite itself leaves them unenforced unless it is told so, and so does this daemon
+    #[arg(long)]
+    pub(crate) foreign_keys: bool,
+    /// A folder below which ATTACH and VACUUM INTO may name files; may be given several times
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) allow_attach: Vec<PathBuf>,
+
+    /// Statements that read at once; as many more may be held by read transactions of sessions
+    #[arg(long, value_name = "NUMBER", default_value = "8", help_heading = LIMITS)]
+    pub(crate) readers: NonZeroUsize,
+    /// Batches that may wait for the writer
+    #[arg(long, value_name = "NUMBER", default_value = "10000", help_heading = LIMITS)]
+    pub(crate) queue_jobs: NonZeroUsize,
+    /// Sessions that may be open at once
+    #[arg(long, value_name = "NUMBER", default_value = "10000", help_heading = LIMITS)]
+    pub(crate) max_sessions: NonZeroUsize,
+    /// Length of a message from a client
+    #[arg(long, value_name = "BYTES", default_value = "67108864", help_heading = LIMITS)]
+    pub(crate) max_message_bytes: NonZeroUsize,
+    /// Length of one statement's SQL
+    #[arg(long, value_name = "BYTES", default_value = "16777216", help_heading = LIMITS)]
+    pub(crate) max_sql_bytes: NonZeroUsize,
+    /// Size of all the rows that answer one Execute; Query streams any number
+    #[arg(long, value_name = "BYTES", default_value = "16777216", help_heading = LIMITS)]
+    pub(crate) max_answer_bytes: NonZeroUsize,
+    /// Length of one text, blob or row in the database
+    #[arg(long, value_name = "BYTES", default_value = "1000000000", help_heading = LIMITS)]
+    pub(crate) max_value_bytes: NonZeroUsize,
+
+    /// How long a session's write transaction may wait for its next request
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration, help_heading = TIMES)]
+    pub(crate) transaction_idle_timeout: Duration,
+    /// How long a session's write transaction may last
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration, help_heading = TIMES)]
+    pub(crate) transaction_timeout: Duration,
+    /// How long a session's read transaction may wait for its next request
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration, help_heading = TIMES)]
+    pub(crate) snapshot_idle_timeout: Duration,
+    /// How long work in hand may take once the daemon shuts down
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration, help_heading = TIMES)]
+    pub(crate) drain_timeout: Duration,
+}
+
+/// How the log is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// A line for people
+    Text,
+    /// A JSON object a line
+    Json,
+}
+
+/// Where this daemon's lock and socket lie.
+#[derive(Debug)]
+pub(crate) struct Places {
+    pub(crate) lock_file: PathBuf,
+    pub(crate) endpoint: PathBuf,
+}
+
+const LIMITS: &str = "Limits";
+const TIMES: &str = "Time limits (such as 500ms, 5s or 2m)";
+
+const AFTER_HELP: &str = "\
+Examples:
+  skylinedb-daemon app.db
+  skylinedb-daemon app.db --endpoint run/app.sock --lock-file run/app.lock
+  RUST_LOG=skylinedb_daemon=debug skylinedb-daemon app.db
+
+It runs until SIGTERM, SIGINT or `skylinedb-cli shutdown`: then it finishes the
+work in hand, empties the write-ahead log and ends. A second signal cuts the
+work short. `skylinedb-cli start app.db` starts it in the background.
+
+Exit codes:
+  0  it has run and has been shut down
+  1  it could not start, and says why; or another daemon holds the lock
+  2  a mistake on the command line";
+
+impl Arguments {
+    /// Where the lock and the socket are.
+    pub(crate) fn places(&self) -> anyhow::Result<Places> {
+        let scope = Scope::of_this_user();
+        let of_scope = |extension| {
+            scope.file(extension).context(
+                "cannot tell where to listen: neither XDG_RUNTIME_DIR nor HOME is set; give --endpoint and --lock-file",
+            )
+        };
+        let endpoint = match &self.endpoint {
+            Some(endpoint) => endpoint.clone(),
+            None => of_scope("sock")?,
+        };
+        let lock_file = match (&self.lock_file, &self.endpoint) {
+            (Some(lock_file), _) => lock_file.clone(),
+            (None, Some(endpoint)) => endpoint.with_extension("lock"),
+            (None, None) => of_scope("lock")?,
+        };
+        Ok(Places { lock_file, endpoint })
+    }
+
+    /// The engine's settings for the database file at this path.
+    pub(crate) fn engine(&self) -> anyhow::Result<engine::Config> {
+        let attach_folders = self.allow_attach.iter().map(|folder| {
+            folder.canonicalize().with_context(|| format!("cannot allow ATTACH below {}", folder.display()))
+        });
+        Ok(engine::Config {
+            path: engine::prepare_path(&self.database)?,
+            synchronous: self.synchronous,
+            foreign_keys: self.foreign_keys,
+            attach_folders: attach_folders.collect::<anyhow::Result<_>>()?,
+            max_sql_bytes: self.max_sql_bytes.get(),
+            max_value_bytes: self.max_value_bytes.get(),
+            max_answer_bytes: self.max_answer_bytes.get(),
+            queue_jobs: self.queue_jobs.get(),
+            readers: self.readers.get(),
+            transaction_idle_timeout: self.transaction_idle_timeout,
+            transaction_timeout: self.transaction_timeout,
+        })
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|error| format!("{error}; write it as 500ms, 5s or 2m"))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn the_lock_lies_beside_a_socket_that_is_named() {
+        let arguments = Arguments::parse_from(["skylinedb-daemon", "--endpoint", "/a/b.sock"]);
+        assert_eq!(arguments.places().expect("places").lock_file, PathBuf::from("/a/b.lock"));
+        let arguments = Arguments::parse_from(["skylinedb-daemon", "--endpoint", "/a/b.sock", "--lock-file", "/c/d"]);
+        assert_eq!(arguments.places().expect("places").lock_file, PathBuf::from("/c/d"));
+    }
+}

@@ -1,0 +1,334 @@
+//! What clients' statements may do: SQLite's authorizer (<https://sqlite.org/c3ref/set_authorizer.html>) asks here, action
+//! by action, while it compiles a statement. Nothing is ever judged by a statement's text.
+//!
+//! Connections are shared by all clients. So whatever would stay behind on one is refused: transactions across batches,
+//! connection settings, temporary tables, attached files outside the allowed folders.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use rusqlite::{
+    Connection,
+    hooks::{AuthAction, AuthContext, Authorization},
+};
+
+/// The tables of the daemon itself, which clients may read but not change.
+const OWN_TABLES: [&str; 2] = ["skylinedb_meta", "skylinedb_requests"];
+
+/// PRAGMAs that tell something, with or without an argument (<https://sqlite.org/pragma.html>).
+const TELLING_PRAGMAS: &[&str] = &[
+    "collation_list",
+    "compile_options",
+    "data_version",
+    "database_list",
+    "foreign_key_check",
+    "foreign_key_list",
+    "freelist_count",
+    "function_list",
+    "index_info",
+    "index_list",
+    "index_xinfo",
+    "integrity_check",
+    "module_list",
+    "page_count",
+    "pragma_list",
+    "quick_check",
+    "table_info",
+    "table_list",
+    "table_xinfo",
+];
+
+/// Settings that may be looked at but not set: they belong to the connection, or to the file for good.
+const SETTINGS: &[&str] = &[
+    "auto_vacuum",
+    "busy_timeout",
+    "cache_size",
+    "encoding",
+    "foreign_keys",
+    "journal_mode",
+    "journal_size_limit",
+    "max_page_count",
+    "mmap_size",
+    "page_size",
+    "recursive_triggers",
+    "schema_version",
+    "secure_delete",
+    "synchronous",
+    "temp_store",
+    "threads",
+    "trusted_schema",
+    "wal_autocheckpoint",
+];
+
+/// PRAGMAs that change the database as a statement does, inside the batch's transaction.
+const WRITING_PRAGMAS: &[&str] = &["application_id", "incremental_vacuum", "optimize", "user_version"];
+
+/// Functions that would reach out of the database or tell one client what others did.
+const REFUSED_FUNCTIONS: &[(&str, &str)] = &[
+    ("load_extension", "loading extensions is not allowed"),
+    ("fts3_tokenizer", "registering tokenizers by address is not allowed"),
+    ("total_changes", "total_changes() would count every client's changes; use changes() or rows_affected"),
+];
+
+/// The authorizer of one connection.
+#[derive(Clone, Debug)]
+pub(super) struct Policy(Arc<Mutex<State>>);
+
+/// What a statement turned out to be while it was compiled. Only statements that are all of these's default are kept in the
+/// statement cache, so that a cached statement never has to tell again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Traits {
+    /// Must run outside any transaction (`PRAGMA wal_checkpoint`).
+    pub(super) outside_transaction: bool,
+    /// Attaches or detaches a file, which must be let go of after the batch.
+    pub(super) attaches: bool,
+    /// Sets `PRAGMA defer_foreign_keys`, which must not reach beyond the batch.
+    pub(super) defers_foreign_keys: bool,
+}
+
+/// Whose statements are being compiled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Author {
+    /// The daemon itself: everything is allowed.
+    Daemon,
+    /// A client.
+    Client,
+    /// SQLite, carrying out a client's VACUUM: it attaches a nameless file and copies the schema's own table.
+    Vacuum,
+}
+
+#[derive(Debug)]
+struct State {
+    author: Author,
+    attach_folders: Vec<PathBuf>,
+    traits: Traits,
+    denial: Option<String>,
+}
+
+impl Policy {
+    /// A policy that allows ATTACH and VACUUM INTO below these folders, given in their canonical form.
+    pub(super) fn new(attach_folders: &[PathBuf]) -> Self {
+        Self(Arc::new(Mutex::new(State {
+            author: Author::Daemon,
+            attach_folders: attach_folders.to_vec(),
+            traits: Traits::default(),
+            denial: None,
+        })))
+    }
+
+    /// Installs this policy as the connection's authorizer.
+    pub(super) fn install(&self, connection: &Connection) -> rusqlite::Result<()> {
+        let policy = self.clone();
+        connection.authorizer(Some(move |context: AuthContext<'_>| policy.state().authorize(&context.action)))
+    }
+
+    /// From now on, statements are this author's. Returns whose they were.
+    pub(super) fn set_author(&self, author: Author) -> Author {
+        let mut state = self.state();
+        state.traits = Traits::default();
+        state.denial = None;
+        std::mem::replace(&mut state.author, author)
+    }
+
+    /// What has been learned since the author was set, and why something was refused, if it was.
+    pub(super) fn take_findings(&self) -> (Traits, Option<String>) {
+        let mut state = self.state();
+        (std::mem::take(&mut state.traits), state.denial.take())
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn authorize(&mut self, action: &AuthAction<'_>) -> Authorization {
+        let verdict = match self.author {
+            Author::Daemon => Ok(()),
+            Author::Vacuum => match action {
+                AuthAction::Attach { filename: "" } => Ok(()),
+                AuthAction::Attach { filename } => self.attach(filename),
+                _ => Ok(()),
+            },
+            Author::Client => self.judge(action),
+        };
+        match verdict {
+            Ok(()) => Authorization::Allow,
+            Err(reason) => {
+                self.denial.get_or_insert(reason);
+                Authorization::Deny
+            }
+        }
+    }
+
+    fn judge(&mut self, action: &AuthAction<'_>) -> Result<(), String> {
+        match *action {
+            AuthAction::Transaction { .. } | AuthAction::Savepoint { .. } => {
+                Err("BEGIN, COMMIT, ROLLBACK and SAVEPOINT \
+                 are not allowed in a batch: a batch is a transaction already; for a longer one use a session's \
+                 begin and commit"
+                    .into())
+            }
+            AuthAction::CreateTempTable { table_name: name }
+            | AuthAction::CreateTempView { view_name: name }
+            | AuthAction::CreateTempTrigger { trigger_name: name, .. }
+            | AuthAction::CreateTempIndex { index_name: name, .. } => Err(format!(
+                "temporary objects such as {name} are not allowed: they belong to one connection, and all clients share \
+                 the daemon's; use an ordinary table, or WITH … AS"
+            )),
+            AuthAction::Insert { table_name }
+            | AuthAction::Update { table_name, .. }
+            | AuthAction::Delete { table_name }
+            | AuthAction::DropTable { table_name }
+            | AuthAction::AlterTable { table_name, .. }
+            | AuthAction::CreateTrigger { table_name, .. }
+            | AuthAction::CreateIndex { table_name, .. }
+                if OWN_TABLES.iter().any(|own| own.eq_ignore_ascii_case(table_name)) =>
+            {
+                Err(format!("the table {table_name} is the daemon's own: it may be read, not changed"))
+            }
+            AuthAction::Attach { filename } => self.attach(filename),
+            AuthAction::Detach { .. } => {
+                self.traits.attaches = true;
+                Ok(())
+            }
+            AuthAction::Function { function_name } => {
+                match REFUSED_FUNCTIONS.iter().find(|(name, _)| name.eq_ignore_ascii_case(function_name)) {
+                    Some((_, why)) => Err((*why).to_owned()),
+                    None => Ok(()),
+                }
+            }
+            AuthAction::Pragma { pragma_name, pragma_value } => self.pragma(pragma_name, pragma_value),
+            _ => Ok(()),
+        }
+    }
+
+    fn attach(&mut self, filename: &str) -> Result<(), String> {
+        let refused = |why: &str| Err(format!("the file {filename:?} may not be attached or written: {why}"));
+        // A name that SQLite would take apart as a URI could carry parameters, and :memory: would be nobody's.
+        if filename.is_empty()
+            || filename.starts_with(':')
+            || filename.get(..5).is_some_and(|s| s.eq_ignore_ascii_case("file:"))
+        {
+            return refused("give its absolute path as a literal");
+        }
+        let path = Path::new(filename);
+        let folder = path.parent().and_then(|folder| folder.canonicalize().ok());
+        // A last component that is a link could lead anywhere.
+        if !path.is_absolute() || path.is_symlink() || folder.is_none() {
+            return refused("it must be an absolute path in an existing folder, and not a link");
+        }
+        if !folder.is_some_and(|folder| self.attach_folders.iter().any(|allowed| folder.starts_with(allowed))) {
+            return refused("its folder is not allowed; start the daemon with --allow-attach FOLDER");
+        }
+        self.traits.attaches = true;
+        Ok(())
+    }
+
+    fn pragma(&mut self, name: &str, value: Option<&str>) -> Result<(), String> {
+        let name = name.to_ascii_lowercase();
+        let is_in = |names: &[&str]| names.contains(&name.as_str());
+        match value {
+            _ if is_in(TELLING_PRAGMAS) || is_in(WRITING_PRAGMAS) => Ok(()),
+            None if is_in(SETTINGS) || name == "defer_foreign_keys" => Ok(()),
+            Some(_) if name == "defer_foreign_keys" => {
+                self.traits.defers_foreign_keys = true;
+                Ok(())
+            }
+            _ if name == "wal_checkpoint" => {
+                self.traits.outside_transaction = true;
+                Ok(())
+            }
+            Some(_) if name == "foreign_keys" => {
+                Err("PRAGMA foreign_keys may not be set: all clients share the daemon's \
+                 connections; start the daemon with --foreign-keys to have foreign keys enforced"
+                    .to_owned())
+            }
+            Some(_) if is_in(SETTINGS) => Err(format!(
+                "PRAGMA {name} may not be set: it belongs to a connection, and all clients share the daemon's; settings \
+                 are the daemon's options"
+            )),
+            _ => Err(format!("PRAGMA {name} is not allowed through the daemon")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::Connection;
+
+    use super::*;
+
+    fn connection(author: Author, folders: &[PathBuf]) -> (Connection, Policy) {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch("CREATE TABLE t(a); CREATE TABLE skylinedb_meta(revision)").unwrap();
+        let policy = Policy::new(folders);
+        policy.install(&connection).unwrap();
+        policy.set_author(author);
+        (connection, policy)
+    }
+
+    #[test]
+    fn what_would_stay_behind_on_the_connection_is_refused_with_the_reason() {
+        let (connection, policy) = connection(Author::Client, &[]);
+        for (sql, part_of_reason) in [
+            ("BEGIN", "a batch is a transaction already"),
+            ("COMMIT", "a batch is a transaction already"),
+            ("SAVEPOINT a", "a batch is a transaction already"),
+            ("CREATE TEMP TABLE x(a)", "temporary objects such as x"),
+            ("CREATE TEMP VIEW x AS SELECT 1", "temporary objects such as x"),
+            ("ATTACH '/tmp/x.db' AS x", "--allow-attach"),
+            ("ATTACH 'file:/tmp/x.db' AS x", "absolute path"),
+            ("ATTACH ':memory:' AS x", "absolute path"),
+            ("ATTACH '' AS x", "absolute path"),
+            ("PRAGMA foreign_keys = OFF", "may not be set"),
+            ("PRAGMA journal_mode = DELETE", "may not be set"),
+            ("PRAGMA writable_schema = ON", "not allowed"),
+            ("PRAGMA case_sensitive_like = ON", "not allowed"),
+            ("PRAGMA no_such_pragma", "not allowed"),
+            ("SELECT load_extension('x')", "extensions"),
+            ("SELECT total_changes()", "every client"),
+            ("UPDATE skylinedb_meta SET revision = 0", "daemon's own"),
+            ("DROP TABLE SKYLINEDB_META", "daemon's own"),
+        ] {
+            assert!(connection.prepare(sql).is_err(), "{sql} is allowed");
+            let reason = policy.take_findings().1.unwrap_or_default();
+            assert!(reason.contains(part_of_reason), "{sql}: {reason}");
+        }
+    }
+
+    #[test]
+    fn ordinary_statements_are_allowed_and_the_unusual_ones_are_noted() {
+        let (connection, policy) = connection(Author::Client, &[]);
+        let ordinary = Traits::default();
+        for (sql, traits) in [
+            ("INSERT INTO t VALUES (1)", ordinary),
+            ("CREATE TABLE u(a)", ordinary),
+            ("SELECT * FROM skylinedb_meta", ordinary),
+            ("PRAGMA user_version = 3", ordinary),
+            ("PRAGMA journal_mode", ordinary),
+            ("PRAGMA table_info(t)", ordinary),
+            ("PRAGMA defer_foreign_keys = ON", Traits { defers_foreign_keys: true, ..ordinary }),
+            ("PRAGMA wal_checkpoint(TRUNCATE)", Traits { outside_transaction: true, ..ordinary }),
+        ] {
+            connection.prepare(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
+            assert_eq!(policy.take_findings(), (traits, None), "{sql}");
+        }
+    }
+
+    #[test]
+    fn a_file_may_be_attached_below_an_allowed_folder_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let allowed = folder.path().canonicalize().unwrap();
+        let (connection, policy) = connection(Author::Client, std::slice::from_ref(&allowed));
+        let attach = |path: &Path| connection.prepare(&format!("ATTACH '{}' AS x", path.display())).is_ok();
+        assert!(attach(&allowed.join("other.db")));
+        assert!(policy.take_findings().0.attaches);
+        assert!(!attach(&allowed.join("../other.db")));
+        assert!(!attach(Path::new("/etc/passwd")));
+        std::os::unix::fs::symlink("/etc/passwd", allowed.join("link.db")).unwrap();
+        assert!(!attach(&allowed.join("link.db")));
+    }
+}

@@ -1,0 +1,208 @@
+//! The read path: a deadpool pool of connections that cannot write, and the router that tells reads from writes.
+
+mod manager;
+mod router;
+mod snapshot;
+
+use std::{sync::Arc, time::Duration};
+
+use deadpool::managed::{Object, Pool, PoolError, Timeouts};
+use deadpool_sqlite::{InteractError, Runtime};
+use tokio::sync::Semaphore;
+
+use self::{manager::ReaderManager, router::Router};
+pub(crate) use snapshot::Snapshot;
+
+use super::{
+    cancel::Cancel,
+    connection::{Config, GuardedConnection},
+    error::{Error, Kind},
+    run::{self, Access, Collector, RowSink, Stop},
+    statement::{Batch, BatchResult, Mode, Statement, StatementResult},
+};
+
+/// How long a read waits for a free connection before it is refused.
+const READER_WAIT: Duration = Duration::from_secs(30);
+
+/// When a client that found every connection taken should come again.
+const READERS_BUSY_RETRY_AFTER: Duration = Duration::from_millis(100);
+
+/// The readers of a database.
+#[derive(Debug)]
+pub(super) struct Readers {
+    pool: Pool<ReaderManager>,
+    router: Arc<Router>,
+    /// Snapshots that sessions hold, at most as many as there are readers beside them: they may be held for long, and
+    /// must not take the last connection.
+    snapshots: Arc<Semaphore>,
+    max_answer_bytes: usize,
+}
+
+/// A connection of the pool, in hand.
+type Reader = Object<ReaderManager>;
+
+impl Readers {
+    /// Readers of the database, which must exist. Connections are opened when they are needed.
+    pub(super) fn open(config: &Config) -> Result<Self, Error> {
+        let pool = Pool::builder(ReaderManager::new(config.clone()))
+            .max_size(config.readers * 2)
+            .runtime(Runtime::Tokio1)
+            .build()
+            .map_err(|error| Error::internal(format_args!("making the pool of readers: {error}")))?;
+        Ok(Self {
+            pool,
+            router: Arc::new(Router::new(GuardedConnection::open_reader(config)?)),
+            snapshots: Arc::new(Semaphore::new(config.readers)),
+            max_answer_bytes: config.max_answer_bytes,
+        })
+    }
+
+    /// Whether a batch consists of reads only, as SQLite sees it. A batch of which a statement does not compile is not:
+    /// it may need what an earlier statement makes, and the writer gives the true error otherwise.
+    pub(super) fn can_run(&self, batch: &Batch) -> bool {
+        batch.statements.iter().all(|statement| self.router.is_read(&statement.sql))
+    }
+
+    /// Runs a batch of reads on one snapshot.
+    pub(super) async fn batch(&self, batch: Batch, cancel: Cancel, revision: u64) -> Result<BatchResult, Error> {
+        let reader = self.reader(&cancel).await?;
+        let max_answer_bytes = self.max_answer_bytes;
+        interact(&reader, move |connection| {
+            // A single statement has a snapshot of its own.
+            let is_several = batch.statements.len() > 1;
+            if is_several {
+                connection.run("BEGIN")?;
+            }
+            let outcome = run_batch(connection, &batch, &cancel, max_answer_bytes, revision);
+            if is_several {
+                connection.run("ROLLBACK")?;
+            }
+            outcome
+        })
+        .await
+    }
+
+    /// Runs one statement and hands its rows to a sink, which may make it wait.
+    pub(super) async fn query(
+        &self,
+        statement: Statement,
+        cancel: Cancel,
+        mut sink: Box<dyn RowSink + Send>,
+    ) -> Result<(), Error> {
+        let reader = self.reader(&cancel).await?;
+        interact(&reader, move |connection| run_query(connection, &statement, &cancel, &mut *sink)).await
+    }
+
+    /// Opens a snapshot that a session holds for as long as it likes.
+    pub(super) async fn snapshot(&self, cancel: &Cancel) -> Result<Snapshot, Error> {
+        let permit = Arc::clone(&self.snapshots).try_acquire_owned().map_err(|_| {
+            Error::new(
+                Kind::Exhausted,
+                "TOO_MANY_SNAPSHOTS",
+                "every place for a read transaction is taken (--readers); end one, or read without a transaction",
+            )
+            .retry_after(READERS_BUSY_RETRY_AFTER)
+        })?;
+        Snapshot::open(self.reader(cancel).await?, permit, self.max_answer_bytes).await
+    }
+
+    /// Closes the connections that are not in use, and gives out no more.
+    pub(super) fn close(&self) {
+        self.pool.close();
+    }
+
+    async fn reader(&self, cancel: &Cancel) -> Result<Reader, Error> {
+        let now = tokio::time::Instant::now();
+        let wait = cancel
+            .deadline()
+            .map_or(READER_WAIT, |deadline| READER_WAIT.min(deadline.saturating_duration_since(now.into_std())));
+        let timeouts = Timeouts { wait: Some(wait), create: None, recycle: None };
+        self.pool.timeout_get(&timeouts).await.map_err(|error| match error {
+            PoolError::Timeout(_) => {
+                cancel.interruption().map_or_else(readers_busy, |interruption| interruption.error())
+            }
+            PoolError::Backend(error) => error,
+            PoolError::Closed => super::shutting_down(),
+            other => Error::internal(format_args!("taking a reader: {other}")),
+        })
+    }
+}
+
+/// Runs something on a reader's connection, on a thread where waiting is allowed.
+async fn interact<T: Send + 'static>(
+    reader: &Reader,
+    run: impl FnOnce(&mut GuardedConnection) -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    reader.interact(run).await.unwrap_or_else(|error| match error {
+        InteractError::Panic(_) => Err(Error::internal("reading (a panic)")),
+        InteractError::Cancelled => Err(super::shutting_down()),
+    })
+}
+
+fn run_query(
+    connection: &GuardedConnection,
+    statement: &Statement,
+    cancel: &Cancel,
+    sink: &mut dyn RowSink,
+) -> Result<(), Error> {
+    connection.watch.begin(cancel, None);
+    let outcome = run::run(connection, statement, Access::Read, sink);
+    connection.watch.end();
+    outcome.map(drop).map_err(|stop| failure(stop).at(0))
+}
+
+fn run_batch(
+    connection: &GuardedConnection,
+    batch: &Batch,
+    cancel: &Cancel,
+    max_answer_bytes: usize,
+    revision: u64,
+) -> Result<BatchResult, Error> {
+    connection.watch.begin(cancel, None);
+    let mut budget_bytes = max_answer_bytes;
+    let mut results = Vec::with_capacity(batch.statements.len());
+    for (index, statement) in batch.statements.iter().enumerate() {
+        let result = read(connection, statement, &mut budget_bytes).map_err(|error| error.at(index));
+        let interruption = connection.watch.interruption();
+        if batch.mode == Mode::Atomic || interruption.is_some() {
+            results.push(Ok(result?));
+        } else {
+            results.push(result);
+        }
+    }
+    connection.watch.end();
+    Ok(BatchResult { results, revision })
+}
+
+fn read(
+    connection: &GuardedConnection,
+    statement: &Statement,
+    budget_bytes: &mut usize,
+) -> Result<StatementResult, Error> {
+    let mut collector = Collector::new(budget_bytes);
+    run::run(connection, statement, Access::Read, &mut collector).map_err(failure)?;
+    Ok(collector.into_result(StatementResult::default()))
+}
+
+fn failure(stop: Stop) -> Error {
+    match stop {
+        Stop::Failed(error) => error,
+        Stop::Needs(_) => Error::new(
+            Kind::Denied,
+            "SQLITE_READONLY",
+            "the statement changes the connection or the file, and only reads are possible here; send it by Execute",
+        ),
+    }
+}
+
+fn readers_busy() -> Error {
+    Error::new(
+        Kind::Exhausted,
+        "READERS_BUSY",
+        format!(
+            "every reader has been busy for {READER_WAIT:?}, with long queries or with clients that do not take their rows; \
+             try again, or start the daemon with more --readers"
+        ),
+    )
+    .retry_after(READERS_BUSY_RETRY_AFTER)
+}

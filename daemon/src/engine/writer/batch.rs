@@ -1,0 +1,241 @@
+//! Runs a batch inside an open transaction, in a savepoint of its own, so that its failure undoes it and nothing else.
+
+use super::super::{
+    cancel::{Cancel, Interruption},
+    connection::GuardedConnection,
+    error::{Error, Kind},
+    meta,
+    run::{self, Access, Collector, Ran, Stop},
+    sqlite3,
+    statement::{Answer, Batch, BatchResult, Mode, StatementResult},
+};
+
+/// How the run of a batch ended.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// It is part of the transaction.
+    Done(Done),
+    /// It failed and was undone; the transaction is as it was before.
+    Failed(Error),
+    /// It has not run: it needs this access.
+    Needs(Access),
+    /// It, or in mode EACH the statement with this index, ended the whole transaction, others' batches with it.
+    TransactionLost(Option<usize>, Error),
+    /// It ran for too long while others of its group wait, and ended the whole transaction.
+    TooLong,
+}
+
+/// A batch that is part of the transaction.
+#[derive(Debug)]
+pub(super) struct Done {
+    /// What its client will get when the transaction is committed.
+    pub(super) answer: Answer,
+    /// Whether it may have changed the database.
+    pub(super) writes: bool,
+    /// Whether files are attached that must be let go of.
+    pub(super) attaches: bool,
+}
+
+/// What a batch is allowed.
+pub(super) struct Terms<'t> {
+    /// What its statements may do.
+    pub(super) access: Access,
+    /// Whether deferred foreign keys are checked at the batch's end, because COMMIT is not the client's own.
+    pub(super) checks_deferred_keys: bool,
+    /// The revision that the batch becomes if it writes.
+    pub(super) revision: u64,
+    /// Rows it may answer with.
+    pub(super) max_answer_bytes: usize,
+    /// How long it may take.
+    pub(super) limit: Option<(std::time::Instant, Interruption)>,
+    /// Statements of a batch of mode EACH that have ended the transaction before: not to be run again.
+    pub(super) condemned: &'t [(usize, Error)],
+}
+
+/// Runs a batch in the open transaction.
+pub(super) fn run(connection: &GuardedConnection, batch: &Batch, cancel: &Cancel, terms: &Terms<'_>) -> Outcome {
+    connection.watch.begin(cancel, terms.limit);
+    let outcome = guarded(connection, batch, terms);
+    let interruption = connection.watch.end();
+    if !connection.in_transaction() && terms.access != Access::OutsideTransaction {
+        // INSERT OR ROLLBACK, RAISE(ROLLBACK), a full disk, an I/O error, an interrupted write: SQLite has rolled back
+        // everything (https://sqlite.org/lang_transaction.html, "Response To Errors Within A Transaction").
+        return match outcome {
+            _ if interruption == Some(Interruption::GroupTime) => Outcome::TooLong,
+            Outcome::Failed(error) if batch.mode == Mode::Each && interruption.is_none() => {
+                Outcome::TransactionLost(error.statement_index, error)
+            }
+            Outcome::Failed(error) => Outcome::TransactionLost(None, error),
+            other => Outcome::TransactionLost(
+                None,
+                Error::internal(format_args!(
+                    "running a batch: its transaction has gone, though it ended as {other:?}"
+                )),
+            ),
+        };
+    }
+    outcome
+}
+
+fn guarded(connection: &GuardedConnection, batch: &Batch, terms: &Terms<'_>) -> Outcome {
+    let request_id = batch.request.as_ref().map(|request| request.id.as_str());
+    if let Some(id) = request_id {
+        match meta::stored_answer(connection, id, batch) {
+            Ok(Some(answer)) => {
+                return Outcome::Done(Done { answer: Answer::Replayed(answer), writes: false, attaches: false });
+            }
+            Ok(None) => {}
+            Err(error) => return Outcome::Failed(error),
+        }
+    }
+    let mut progress = Progress { budget_bytes: terms.max_answer_bytes, ..Progress::default() };
+    let attempt = in_savepoint(connection, &BATCH, terms, || {
+        connection.forget_last_client().map_err(Stop::Failed)?;
+        let results = match batch.mode {
+            Mode::Atomic => atomic(connection, batch, terms, &mut progress),
+            Mode::Each => each(connection, batch, terms, &mut progress),
+        }?;
+        let result = BatchResult { results, revision: terms.revision };
+        if let Some(request) = &batch.request
+            && progress.writes
+        {
+            let answer = (request.encode)(&result);
+            meta::store_answer(connection, &request.id, batch, &answer).map_err(Stop::Failed)?;
+        }
+        Ok(result)
+    });
+    // COMMIT would set it back, but other batches come before that.
+    if progress.defers_foreign_keys
+        && terms.checks_deferred_keys
+        && let Err(error) = connection.run("PRAGMA defer_foreign_keys = OFF")
+    {
+        return Outcome::Failed(error);
+    }
+    match attempt {
+        Ok(result) => {
+            let Progress { writes, attaches, .. } = progress;
+            Outcome::Done(Done { answer: Answer::Fresh(result), writes, attaches })
+        }
+        Err(Stop::Failed(error)) => Outcome::Failed(error),
+        Err(Stop::Needs(access)) => Outcome::Needs(access),
+    }
+}
+
+#[derive(Default)]
+struct Progress {
+    budget_bytes: usize,
+    writes: bool,
+    attaches: bool,
+    defers_foreign_keys: bool,
+}
+
+type Results = Vec<Result<StatementResult, Error>>;
+
+fn atomic(
+    connection: &GuardedConnection,
+    batch: &Batch,
+    terms: &Terms<'_>,
+    progress: &mut Progress,
+) -> Result<Results, Stop> {
+    (0..batch.statements.len()).map(|index| statement(connection, batch, index, terms, progress).map(Ok)).collect()
+}
+
+fn each(
+    connection: &GuardedConnection,
+    batch: &Batch,
+    terms: &Terms<'_>,
+    progress: &mut Progress,
+) -> Result<Results, Stop> {
+    let mut results = Vec::with_capacity(batch.statements.len());
+    for index in 0..batch.statements.len() {
+        if let Some((_, error)) = terms.condemned.iter().find(|(condemned, _)| *condemned == index) {
+            results.push(Err(error.clone()));
+            continue;
+        }
+        match in_savepoint(connection, &STATEMENT, terms, || statement(connection, batch, index, terms, progress)) {
+            Ok(result) => results.push(Ok(result)),
+            Err(Stop::Failed(error)) => {
+                let error = error.at(index);
+                if !connection.in_transaction() || connection.watch.interruption().is_some() {
+                    return Err(Stop::Failed(error));
+                }
+                results.push(Err(error));
+            }
+            Err(needs) => return Err(needs),
+        }
+    }
+    Ok(results)
+}
+
+fn statement(
+    connection: &GuardedConnection,
+    batch: &Batch,
+    index: usize,
+    terms: &Terms<'_>,
+    progress: &mut Progress,
+) -> Result<StatementResult, Stop> {
+    let mut collector = Collector::new(&mut progress.budget_bytes);
+    let ran = run::run(connection, &batch.statements[index], terms.access, &mut collector);
+    match ran {
+        Ok(Ran { result, writes, traits }) => {
+            let result = collector.into_result(result);
+            progress.writes |= writes;
+            progress.attaches |= traits.attaches;
+            progress.defers_foreign_keys |= traits.defers_foreign_keys;
+            Ok(result)
+        }
+        Err(Stop::Failed(error)) => Err(Stop::Failed(error.at(index))),
+        Err(Stop::Needs(Access::OutsideTransaction)) if batch.statements.len() > 1 => Err(Stop::Failed(
+            Error::new(
+                Kind::Precondition,
+                "OUTSIDE_TRANSACTION",
+                "the statement cannot run inside a transaction, and a batch is one; send it as the only statement of a \
+                 batch, outside a session's transaction",
+            )
+            .at(index),
+        )),
+        Err(needs) => Err(needs),
+    }
+}
+
+struct Savepoint {
+    open: &'static str,
+    undo: &'static str,
+    release: &'static str,
+}
+
+const BATCH: Savepoint = Savepoint { open: "SAVEPOINT batch", undo: "ROLLBACK TO batch", release: "RELEASE batch" };
+const STATEMENT: Savepoint =
+    Savepoint { open: "SAVEPOINT statement", undo: "ROLLBACK TO statement", release: "RELEASE statement" };
+
+/// Runs something in a savepoint, which is undone if it fails.
+fn in_savepoint<T>(
+    connection: &GuardedConnection,
+    savepoint: &Savepoint,
+    terms: &Terms<'_>,
+    run: impl FnOnce() -> Result<T, Stop>,
+) -> Result<T, Stop> {
+    if terms.access == Access::OutsideTransaction {
+        return run();
+    }
+    connection.run(savepoint.open).map_err(Stop::Failed)?;
+    let outcome = run().and_then(|done| {
+        // A deferred foreign key would only fail at COMMIT, and with it everybody else's batch
+        // (https://sqlite.org/foreignkeys.html#fk_deferred).
+        if terms.checks_deferred_keys && sqlite3::has_deferred_violations(&connection.sqlite) {
+            return Err(Stop::Failed(Error::of_code(
+                rusqlite::ffi::SQLITE_CONSTRAINT_FOREIGNKEY,
+                "FOREIGN KEY constraint failed: a deferred foreign key is still violated at the end of the batch",
+            )));
+        }
+        Ok(done)
+    });
+    if !connection.in_transaction() {
+        return outcome;
+    }
+    if outcome.is_err() {
+        connection.run(savepoint.undo).map_err(Stop::Failed)?;
+    }
+    connection.run(savepoint.release).map_err(Stop::Failed)?;
+    outcome
+}

@@ -1,0 +1,149 @@
+//! The writer's thread: takes requests in their order, owns the connection, and opens it anew when it is in doubt.
+
+use std::{
+    collections::VecDeque,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use tokio::{runtime::Handle, sync::mpsc};
+
+use super::{
+    super::{
+        connection::{Config, GuardedConnection},
+        error::{self, Error},
+        meta,
+    },
+    Job, Request,
+    batch::{self, Outcome, Terms},
+};
+
+/// The state of the writer's thread.
+pub(super) struct WriterThread {
+    /// `None` while the database cannot be opened.
+    connection: Option<GuardedConnection>,
+    pub(super) config: Config,
+    requests: mpsc::Receiver<Request>,
+    /// Requests that were taken from the queue but come after what is being done.
+    held: VecDeque<Request>,
+    /// The newest committed revision, for everybody to see.
+    committed_revision: Arc<AtomicU64>,
+    /// For sinks that wait for their client with a time limit.
+    runtime: Handle,
+}
+
+impl WriterThread {
+    pub(super) fn new(
+        connection: GuardedConnection,
+        config: Config,
+        requests: mpsc::Receiver<Request>,
+        committed_revision: Arc<AtomicU64>,
+        runtime: Handle,
+    ) -> Self {
+        Self { connection: Some(connection), config, requests, held: VecDeque::new(), committed_revision, runtime }
+    }
+
+    /// Serves requests until the last sender has gone and the queue is empty; then checkpoints.
+    pub(super) fn run(mut self) {
+        let runtime = self.runtime.clone();
+        let _entered = runtime.enter();
+        while let Some(request) = self.held.pop_front().or_else(|| self.requests.blocking_recv()) {
+            match request {
+                Request::Batch(job) => self.group(job),
+                Request::Transaction(opening) => self.transaction(opening),
+            }
+        }
+        if let Some(connection) = &self.connection {
+            checkpoint(connection);
+        }
+    }
+
+    /// The next batch, if one is waiting. Anything else that waits is kept for later.
+    pub(super) fn next_waiting_batch(&mut self) -> Option<Job> {
+        match self.held.pop_front().or_else(|| self.requests.try_recv().ok())? {
+            Request::Batch(job) => Some(job),
+            other => {
+                self.held.push_front(other);
+                None
+            }
+        }
+    }
+
+    /// The connection, opened anew if it was given up.
+    pub(super) fn connection(&mut self) -> Result<&GuardedConnection, Error> {
+        if self.connection.is_none() {
+            let connection = GuardedConnection::open_writer(&self.config)?;
+            let revision = meta::create(&connection)?;
+            self.committed_revision.store(revision, Ordering::Release);
+            self.connection = Some(connection);
+        }
+        self.connection.as_ref().ok_or_else(|| Error::internal("opening the database"))
+    }
+
+    /// Closes a connection whose state is in doubt; the next use opens a new one.
+    pub(super) fn give_up_connection(&mut self) {
+        self.connection = None;
+    }
+
+    /// Opens a transaction that holds the database's write lock.
+    pub(super) fn begin(&mut self) -> Result<(), Error> {
+        self.connection()?.run("BEGIN IMMEDIATE").map_err(error::locked_by_another_process)
+    }
+
+    /// Rolls back, if there is something to roll back.
+    pub(super) fn roll_back(&mut self) {
+        if let Some(connection) = &self.connection
+            && connection.in_transaction()
+            && let Err(error) = connection.run("ROLLBACK")
+        {
+            tracing::error!(%error, "cannot roll back; opening the database anew");
+            self.give_up_connection();
+        }
+    }
+
+    /// Commits the open transaction, which has become this revision.
+    pub(super) fn commit(&mut self, revision: u64) -> Result<(), Error> {
+        let is_new = revision != self.committed_revision();
+        let connection = self.connection()?;
+        if is_new {
+            meta::set_revision(connection, revision)?;
+        }
+        connection.run("COMMIT")?;
+        self.committed_revision.store(revision, Ordering::Release);
+        Ok(())
+    }
+
+    /// The newest committed revision.
+    pub(super) fn committed_revision(&self) -> u64 {
+        self.committed_revision.load(Ordering::Acquire)
+    }
+
+    /// Runs a batch; a panic in it is its own failure and nobody else's.
+    pub(super) fn run_batch(&mut self, job: &Job, terms: &Terms<'_>) -> Outcome {
+        let connection = match self.connection() {
+            Ok(connection) => connection,
+            Err(error) => return Outcome::Failed(error),
+        };
+        let run = || batch::run(connection, &job.batch, &job.cancel, terms);
+        catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| {
+            self.give_up_connection();
+            Outcome::TransactionLost(None, Error::internal("running the batch (a panic)"))
+        })
+    }
+}
+
+/// Moves the write-ahead log into the database file and empties it.
+pub(super) fn checkpoint(connection: &GuardedConnection) {
+    let outcome = connection
+        .as_daemon(|sqlite| sqlite.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0)));
+    match outcome {
+        Ok(0) => tracing::info!("checkpointed the write-ahead log"),
+        Ok(_) => {
+            tracing::warn!("the write-ahead log is not empty: another process is reading the database; nothing is lost")
+        }
+        Err(error) => tracing::warn!(%error, "cannot checkpoint the write-ahead log; nothing is lost"),
+    }
+}

@@ -1,0 +1,92 @@
+//! Puts the parts together: opens the database, listens, serves, and takes everything down again in order.
+
+use std::{sync::Arc, time::SystemTime};
+
+use anyhow::Context as _;
+use skylinedb::proto::{FILE_DESCRIPTOR_SET, v1::skyline_db_service_server::SkylineDbServiceServer};
+use tokio::runtime::Builder;
+use tonic::service::Routes;
+use tonic_health::server::HealthReporter;
+
+use crate::{
+    args::{Arguments, Places},
+    engine::Database,
+    lifecycle::{Lifecycle, Signals},
+    service::{Dispatch, Limits, Service},
+    transport::{self, Listener},
+};
+
+type SkylineDb = SkylineDbServiceServer<Service>;
+
+/// Runs the daemon until it is told to end.
+pub(crate) fn run(arguments: &Arguments, places: &Places) -> anyhow::Result<()> {
+    raise_open_files_limit();
+    let runtime = Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
+    let outcome = runtime.block_on(serve(arguments, places));
+    // Threads that still run a statement are not waited for: its client takes no answer any more.
+    runtime.shutdown_background();
+    outcome
+}
+
+async fn serve(arguments: &Arguments, places: &Places) -> anyhow::Result<()> {
+    let start_time = SystemTime::now();
+    let signals = Signals::listen().context("cannot listen for signals")?;
+    let config = arguments.engine()?;
+    let path = config.path.clone();
+    let database = Database::open(config).with_context(|| format!("cannot open the database {}", path.display()))?;
+    let database = Arc::new(database);
+    let listener = Listener::bind(&places.endpoint)?;
+
+    let lifecycle = Lifecycle::default();
+    let limits = Limits {
+        sql_bytes: arguments.max_sql_bytes.get(),
+        sessions: arguments.max_sessions.get(),
+        message_bytes: arguments.max_message_bytes.get(),
+        snapshot_idle: arguments.snapshot_idle_timeout,
+    };
+    let service = Service::new(Arc::clone(&database), lifecycle.clone(), limits, start_time);
+    let skylinedb =
+        SkylineDb::new(service).max_decoding_message_size(limits.message_bytes).max_encoding_message_size(usize::MAX); // what a client may get, its own limit decides
+
+    let (health, health_service) = tonic_health::server::health_reporter();
+    health.set_serving::<SkylineDb>().await;
+    let others = Routes::new(health_service)
+        .add_service(reflection().build_v1()?)
+        .add_service(reflection().build_v1alpha()?)
+        .prepare();
+
+    tracing::info!("IPC server listening");
+    tracing::debug!(
+        socket = %places.endpoint.display(), lock = %places.lock_file.display(), database = %path.display(), "serving"
+    );
+    tokio::join!(
+        transport::serve(listener, Dispatch::new(skylinedb, others, limits.message_bytes), &lifecycle),
+        lifecycle.run(signals, arguments.drain_timeout),
+        not_serving_when_draining(&lifecycle, health),
+    );
+    tokio::task::spawn_blocking(move || database.close()).await.context("closing the database failed")?;
+    tracing::info!("Daemon stopped");
+    Ok(())
+}
+
+async fn not_serving_when_draining(lifecycle: &Lifecycle, health: HealthReporter) {
+    lifecycle.draining().cancelled().await;
+    health.set_not_serving::<SkylineDb>().await;
+    health.set_service_status("", tonic_health::ServingStatus::NotServing).await;
+}
+
+fn reflection() -> tonic_reflection::server::Builder<'static> {
+    tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET) // so that ErrorInfo can be read
+}
+
+/// Connections are file descriptors, and the usual soft limit of 1,024 is meant for programs that use select().
+fn raise_open_files_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+        tracing::debug!(%error, "cannot raise the limit of open files");
+    }
+}

@@ -1,0 +1,80 @@
+//! Brings each call to its service, and turns what tonic and a panic would say into the daemon's own words.
+
+use std::{convert::Infallible, panic::AssertUnwindSafe, task::Poll};
+
+use futures_util::FutureExt as _;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use skylinedb::proto::v1::skyline_db_service_server::{SERVICE_NAME, SkylineDbServiceServer};
+use tonic::{Code, Status, body::Body, service::Routes};
+use tower::{Service as TowerService, ServiceExt as _};
+
+use super::Service;
+use crate::engine::{Error, Kind};
+
+/// All services of the daemon.
+#[derive(Clone, Debug)]
+pub(crate) struct Dispatch {
+    skylinedb: SkylineDbServiceServer<Service>,
+    /// Health and reflection.
+    others: Routes,
+    max_message_bytes: usize,
+}
+
+impl Dispatch {
+    pub(crate) fn new(skylinedb: SkylineDbServiceServer<Service>, others: Routes, max_message_bytes: usize) -> Self {
+        Self { skylinedb, others, max_message_bytes }
+    }
+
+    async fn answer(self, request: Request<Incoming>) -> Response<Body> {
+        let path = request.uri().path();
+        let is_own = path.strip_prefix('/').and_then(|path| path.strip_prefix(SERVICE_NAME)).is_some();
+        let call = async {
+            if is_own {
+                self.skylinedb.oneshot(request).await
+            } else {
+                self.others.oneshot(request.map(Body::new)).await
+            }
+        };
+        let response = match AssertUnwindSafe(call).catch_unwind().await {
+            Ok(Ok(response)) => response,
+            Err(_) => Status::from(Error::internal("answering a call (a panic)")).into_http(),
+        };
+        match Status::from_header_map(response.headers()) {
+            Some(status) if status.code() == Code::OutOfRange => {
+                in_own_words(status, self.max_message_bytes).into_http()
+            }
+            _ => response,
+        }
+    }
+}
+
+impl TowerService<Request<Incoming>> for Dispatch {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = futures_util::future::BoxFuture<'static, Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut std::task::Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
+        Box::pin(self.clone().answer(request).map(Ok))
+    }
+}
+
+/// tonic's word for a message over the limit names neither the option nor the right code.
+pub(super) fn in_own_words(status: Status, max_message_bytes: usize) -> Status {
+    if status.code() != Code::OutOfRange || !status.message().contains("message length too large") {
+        return status;
+    }
+    Error::new(
+        Kind::Exhausted,
+        "MESSAGE_TOO_LARGE",
+        format!(
+            "the message is longer than {max_message_bytes} bytes (--max-message-bytes), nothing of it was run; send it in \
+             parts, in a session's transaction if they belong together"
+        ),
+    )
+    .into()
+}

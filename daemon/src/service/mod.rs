@@ -1,0 +1,252 @@
+//! The protocol's calls: each translates its request, has the engine do it, and translates the answer. Nothing is decided
+//! here but who may still ask for something when the daemon ends, and how much may be asked for at once.
+
+mod dispatch;
+mod query;
+mod session;
+mod status;
+mod translate;
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+
+use futures_util::Stream;
+use skylinedb::proto::v1 as proto;
+use tokio::sync::{Semaphore, mpsc};
+use tonic::{Request, Response, Status, Streaming, metadata::MetadataMap};
+
+pub(crate) use dispatch::Dispatch;
+
+use crate::{
+    engine::{Batch, Cancel, Database, Error, Kind, RowSink, Statement, shutting_down},
+    lifecycle::{Lifecycle, Work},
+};
+use query::{ChunkSink, RowChunks};
+use session::Session;
+
+/// How much may be asked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub(crate) sql_bytes: usize,
+    pub(crate) sessions: usize,
+    pub(crate) message_bytes: usize,
+    /// How long a session's read transaction may wait for its next request.
+    pub(crate) snapshot_idle: Duration,
+}
+
+/// `skylinedb.v1.SkylineDbService`.
+#[derive(Clone, Debug)]
+pub(crate) struct Service {
+    database: Arc<Database>,
+    lifecycle: Lifecycle,
+    limits: Limits,
+    /// A permit an open session.
+    sessions: Arc<Semaphore>,
+    start_time: SystemTime,
+}
+
+/// How long a client may leave rows untaken before its query is ended.
+const ROWS_UNTAKEN: Duration = Duration::from_mins(5);
+
+/// Messages with rows that wait for their client: one to be sent, one to be filled meanwhile.
+const WAITING_CHUNKS: usize = 2;
+
+type BoxStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+impl Service {
+    pub(crate) fn new(database: Arc<Database>, lifecycle: Lifecycle, limits: Limits, start_time: SystemTime) -> Self {
+        let sessions = Arc::new(Semaphore::new(limits.sessions.min(Semaphore::MAX_PERMITS)));
+        Self { database, lifecycle, limits, sessions, start_time }
+    }
+
+    /// Takes on a request, unless the daemon is going down.
+    fn begin_work(&self) -> Result<Work, Error> {
+        self.lifecycle.begin_work().ok_or_else(shutting_down)
+    }
+
+    /// Whether this names the daemon's database.
+    fn check_database(&self, name: &str) -> Result<(), Error> {
+        if name.is_empty() || self.database.path().to_str() == Some(name) {
+            return Ok(());
+        }
+        Err(Error::new(
+            Kind::NotFound,
+            "NO_SUCH_DATABASE",
+            format!(
+                "this daemon has no database {name:?}; it has {:?}, which an empty name means",
+                self.database.path().display().to_string()
+            ),
+        ))
+    }
+
+    fn pong(&self, request: &proto::PingRequest) -> Result<proto::PingResponse, Error> {
+        self.check_database(&request.database)?;
+        Ok(proto::PingResponse {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            database: self.database.path().to_string_lossy().into_owned(),
+            revision: self.database.revision(),
+            pid: std::process::id(),
+            start_time: Some(self.start_time.into()),
+            sqlite_version: crate::engine::sqlite_version().to_owned(),
+        })
+    }
+
+    fn batch(&self, request: proto::ExecuteRequest) -> Result<Batch, Error> {
+        self.check_database(&request.database)?;
+        translate::batch(request, self.limits.sql_bytes)
+    }
+
+    /// Runs a batch outside of transactions.
+    async fn execute_batch(&self, batch: Batch, cancel: Cancel) -> Result<proto::ExecuteResponse, Error> {
+        if self.database.is_read(&batch) {
+            return Ok(translate::execute_response(self.database.read(batch, cancel).await?));
+        }
+        let pending = self.database.submit(batch, cancel).await?;
+        translate::answer(pending.await.unwrap_or_else(|_| Err(shutting_down())))
+    }
+
+    fn query_statement(&self, request: proto::QueryRequest) -> Result<Statement, Error> {
+        self.check_database(&request.database)?;
+        let statement = request.statement.ok_or_else(|| {
+            Error::new(Kind::Invalid, "NO_STATEMENT", "the request has no statement; set `statement`")
+        })?;
+        translate::statement(statement, self.limits.sql_bytes)
+    }
+
+    /// Starts a query outside of transactions.
+    fn query_rows(&self, statement: Statement, cancel: &Cancel) -> RowChunks {
+        let database = Arc::clone(&self.database);
+        let own = cancel.clone();
+        Self::rows(cancel, ROWS_UNTAKEN, |sink| async move { database.query(statement, own, sink).await })
+    }
+
+    /// Starts a query whose rows come as chunks. `run` gives the sink to the engine.
+    fn rows<F>(cancel: &Cancel, untaken: Duration, run: impl FnOnce(Box<dyn RowSink + Send>) -> F) -> RowChunks
+    where
+        F: Future<Output = Result<(), Error>> + Send + 'static,
+    {
+        let (sender, receiver) = mpsc::channel(WAITING_CHUNKS);
+        let sink = ChunkSink::new(sender, cancel.clone(), untaken);
+        RowChunks::new(receiver, Box::pin(run(Box::new(sink))))
+    }
+
+    /// Something that is given up when the daemon's patience with its drain is over.
+    async fn unless_cut<T>(&self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        self.lifecycle.cut().run_until_cancelled(work).await.unwrap_or_else(|| Err(shutting_down()))
+    }
+}
+
+#[tonic::async_trait]
+impl proto::skyline_db_service_server::SkylineDbService for Service {
+    async fn ping(&self, request: Request<proto::PingRequest>) -> Result<Response<proto::PingResponse>, Status> {
+        let _work = self.begin_work()?;
+        Ok(Response::new(self.pong(request.get_ref())?))
+    }
+
+    async fn execute(
+        &self,
+        request: Request<proto::ExecuteRequest>,
+    ) -> Result<Response<proto::ExecuteResponse>, Status> {
+        let _work = self.begin_work()?;
+        let (metadata, _, request) = request.into_parts();
+        let batch = self.batch(request)?;
+        let cancel = Cancel::at(deadline(&metadata));
+        let _gone = cancel.on_drop();
+        Ok(Response::new(self.unless_cut(self.execute_batch(batch, cancel)).await?))
+    }
+
+    type QueryStream = BoxStream<proto::QueryResponse>;
+
+    async fn query(&self, request: Request<proto::QueryRequest>) -> Result<Response<Self::QueryStream>, Status> {
+        let work = self.begin_work()?;
+        let (metadata, _, request) = request.into_parts();
+        let statement = self.query_statement(request)?;
+        let cancel = Cancel::at(deadline(&metadata));
+        let guards = (cancel.on_drop(), work);
+        let chunks = self.query_rows(statement, &cancel);
+        let stream =
+            futures_util::stream::unfold((chunks, self.clone(), guards), |(mut chunks, service, guards)| async {
+                let chunk = service.unless_cut(chunks.next()).await.transpose()?;
+                Some((chunk.map_err(Status::from), (chunks, service, guards)))
+            });
+        Ok(Response::new(Box::pin(stream)))
+    }
+
+    type SessionStream = BoxStream<proto::SessionResponse>;
+
+    async fn session(
+        &self,
+        request: Request<Streaming<proto::SessionRequest>>,
+    ) -> Result<Response<Self::SessionStream>, Status> {
+        drop(self.begin_work()?);
+        let permit = Arc::clone(&self.sessions).try_acquire_owned().map_err(|_| {
+            Error::new(
+                Kind::Exhausted,
+                "TOO_MANY_SESSIONS",
+                format!(
+                    "{} sessions are open, and the daemon allows no more (--max-sessions); close some, or use Execute and \
+                     Query",
+                    self.limits.sessions
+                ),
+            )
+        })?;
+        let session = Session::new(self.clone(), request.into_inner(), permit);
+        let stream = futures_util::stream::unfold(session, |mut session| async {
+            let response = session.next().await?;
+            Some((response, session))
+        });
+        Ok(Response::new(Box::pin(stream)))
+    }
+
+    async fn shutdown(
+        &self,
+        request: Request<proto::ShutdownRequest>,
+    ) -> Result<Response<proto::ShutdownResponse>, Status> {
+        self.check_database(&request.get_ref().database)?;
+        self.lifecycle.drain();
+        Ok(Response::new(proto::ShutdownResponse { pid: std::process::id() }))
+    }
+}
+
+/// The deadline that a client has set for its call, if it has.
+fn deadline(metadata: &MetadataMap) -> Option<Instant> {
+    let timeout = metadata.get("grpc-timeout")?.to_str().ok()?;
+    let (digits, unit) = timeout.split_at_checked(timeout.len().checked_sub(1)?)?;
+    let number: u64 = digits.parse().ok()?;
+    let timeout = match unit {
+        "H" => Duration::from_secs(number.checked_mul(3600)?),
+        "M" => Duration::from_secs(number.checked_mul(60)?),
+        "S" => Duration::from_secs(number),
+        "m" => Duration::from_millis(number),
+        "u" => Duration::from_micros(number),
+        "n" => Duration::from_nanos(number),
+        _ => return None,
+    };
+    Instant::now().checked_add(timeout)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deadline_is_read_as_grpc_writes_it() {
+        let left = |value: &'static str| {
+            let mut metadata = MetadataMap::new();
+            metadata.insert("grpc-timeout", value.parse().expect("a header"));
+            deadline(&metadata).map(|deadline| deadline.saturating_duration_since(Instant::now()).as_secs_f64().round())
+        };
+        assert_eq!(left("2H"), Some(7200.0));
+        assert_eq!(left("3M"), Some(180.0));
+        assert_eq!(left("5S"), Some(5.0));
+        assert_eq!(left("7000m"), Some(7.0));
+        assert_eq!(left("99999999u"), Some(100.0));
+        for nonsense in ["5", "S", "", "5s", "-5S", "99999999999999999999S"] {
+            assert_eq!(left(nonsense), None, "{nonsense:?}");
+        }
+        assert_eq!(deadline(&MetadataMap::new()), None);
+    }
+}

@@ -1,0 +1,89 @@
+//! A session's request, translated and taken on.
+
+use std::time::{Duration, Instant};
+
+use skylinedb::proto::v1::{self as proto, TransactionKind, session_request::Request as Kinds};
+
+use super::super::Service;
+use crate::{
+    engine::{Batch, Cancel, Error, Kind, Statement},
+    lifecycle::Work,
+};
+
+/// A request that may be run.
+pub(super) struct Request {
+    pub(super) id: u64,
+    pub(super) cancel: Cancel,
+    /// `None` within a transaction, which is work in hand itself.
+    pub(super) work: Option<Work>,
+    pub(super) action: Action,
+}
+
+/// What a request asks for.
+pub(super) enum Action {
+    /// A batch for the writer, outside of a transaction.
+    Write(Batch),
+    /// Any other batch.
+    Execute(Batch),
+    Query(Statement),
+    Begin(TransactionKind),
+    Commit,
+    Rollback,
+    Ping(proto::PingRequest),
+    /// The request was given up before it was accepted.
+    Cancelled,
+}
+
+impl Request {
+    /// Translates a request and takes it on.
+    pub(super) fn accept(
+        request: proto::SessionRequest,
+        arrival: Instant,
+        service: &Service,
+        in_transaction: bool,
+    ) -> Result<Self, Error> {
+        let deadline = match request.timeout_ms {
+            0 => None,
+            milliseconds => arrival.checked_add(Duration::from_millis(milliseconds.into())),
+        };
+        let work = if in_transaction { None } else { Some(service.begin_work()?) };
+        let kind = request.request.ok_or_else(|| {
+            Error::new(Kind::Invalid, "NO_REQUEST", "the message has no request that this daemon knows; set one")
+        })?;
+        let action = match kind {
+            Kinds::Execute(request) => {
+                let batch = service.batch(request)?;
+                match in_transaction {
+                    true if batch.request.is_some() => {
+                        return Err(Error::new(
+                            Kind::Invalid,
+                            "REQUEST_ID_IN_TRANSACTION",
+                            "a batch within a transaction cannot have a request_id: whether it is kept is for COMMIT to say",
+                        ));
+                    }
+                    false if !service.database.is_read(&batch) => Action::Write(batch),
+                    _ => Action::Execute(batch),
+                }
+            }
+            Kinds::Query(request) => Action::Query(service.query_statement(request)?),
+            Kinds::Begin(request) => {
+                service.check_database(&request.database)?;
+                Action::Begin(match TransactionKind::try_from(request.kind) {
+                    Ok(kind) => kind,
+                    Err(_) => {
+                        return Err(Error::new(
+                            Kind::Invalid,
+                            "UNKNOWN_TRANSACTION_KIND",
+                            format!("there is no transaction kind {}", request.kind),
+                        ));
+                    }
+                })
+            }
+            Kinds::Commit(_) => Action::Commit,
+            Kinds::Rollback(_) => Action::Rollback,
+            Kinds::Ping(request) => Action::Ping(request),
+            Kinds::Cancel(_) => Action::Cancelled,
+        };
+        Ok(Self { id: request.id, cancel: Cancel::at(deadline), work, action })
+    }
+}

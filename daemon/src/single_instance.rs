@@ -1,0 +1,139 @@
+//! Exactly one daemon: a lock that the operating system frees when its holder ends, however it ends.
+//!
+//! The file is never removed: if it were, two daemons could each hold "the" lock, on different inodes of one name.
+
+use std::{
+    fs::{self, File, OpenOptions, TryLockError},
+    io::{Read as _, Seek as _, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, bail};
+use rustix::{
+    fs::OFlags,
+    io::Errno,
+    process::{Pid, test_kill_process},
+};
+
+/// How long to wait for the holder's PID: it takes the lock first and writes its PID then.
+const PID_WAIT: Duration = Duration::from_secs(1);
+const PID_POLL: Duration = Duration::from_millis(5);
+
+/// The lock, held for as long as this lives. It is close-on-exec, as every file that Rust opens: no child inherits it.
+#[derive(Debug)]
+pub(crate) struct SingleInstance {
+    _file: File,
+}
+
+impl SingleInstance {
+    /// Takes the lock, or says who has it.
+    pub(crate) fn acquire(path: &Path) -> anyhow::Result<Self> {
+        let mut file = open(path)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => bail!(already_running(path, &mut file)),
+            Err(TryLockError::Error(error)) => {
+                return Err(error).with_context(|| {
+                    format!(
+                        "cannot lock {}: its file system must support flock; choose another --lock-file",
+                        path.display()
+                    )
+                });
+            }
+        }
+        write_pid(&mut file).with_context(|| format!("cannot write the PID into {}", path.display()))?;
+        tracing::info!("Acquired single-instance lock");
+        Ok(Self { _file: file })
+    }
+}
+
+fn open(path: &Path) -> anyhow::Result<File> {
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        fs::create_dir_all(folder)
+            .with_context(|| format!("cannot make the lock file's folder {}", folder.display()))?;
+    }
+    let no_follow = OFlags::NOFOLLOW.bits().cast_signed();
+    let mut options = OpenOptions::new();
+    // Anybody may read the PID. A link is not followed: it could make the daemon write into another's file.
+    options.read(true).write(true).create(true).truncate(false).mode(0o644).custom_flags(no_follow);
+    options.open(path).with_context(|| {
+        format!(
+            "cannot open the lock file {}; a regular file that this user may write is needed there, or another place \
+             (--lock-file, with an --endpoint beside it)",
+            path.display()
+        )
+    })
+}
+
+fn write_pid(file: &mut File) -> std::io::Result<()> {
+    file.set_len(0)?;
+    file.rewind()?;
+    writeln!(file, "{}", std::process::id())
+}
+
+fn already_running(path: &Path, file: &mut File) -> String {
+    format!(
+        "\
+Another daemon instance is already running!
+Only one daemon instance is allowed at a time.
+
+To check if daemon is running: skylinedb-cli ping
+To stop existing daemon: skylinedb-cli shutdown
+
+Lock file: {}
+Held by PID: {}",
+        path.display(),
+        holder(file).unwrap_or_else(|| "not known".to_owned())
+    )
+}
+
+/// The PID in the file. One of a process that is no more is an earlier holder's: the new one has yet to write its own.
+fn holder(file: &mut File) -> Option<String> {
+    let begin = Instant::now();
+    loop {
+        let mut text = String::new();
+        file.rewind().ok()?;
+        // A file may hold anything, and a long one is not a PID.
+        let read = file.take(32).read_to_string(&mut text);
+        let pid = read.ok().and_then(|_| text.trim().parse().ok()).and_then(Pid::from_raw);
+        if let Some(pid) = pid.filter(|pid| !matches!(test_kill_process(*pid), Err(Errno::SRCH))) {
+            return Some(pid.as_raw_nonzero().to_string());
+        }
+        if begin.elapsed() > PID_WAIT {
+            return None;
+        }
+        thread::sleep(PID_POLL);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lock_is_free_again_when_it_is_dropped() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("deep/er.lock");
+        let first = SingleInstance::acquire(&path).expect("the lock");
+        let error = SingleInstance::acquire(&path).expect_err("it is held").to_string();
+        assert!(error.ends_with(&format!("Held by PID: {}", std::process::id())), "{error}");
+        drop(first);
+        SingleInstance::acquire(&path).expect("the lock again");
+    }
+
+    #[test]
+    fn a_link_or_a_folder_in_its_place_is_refused_and_left_alone() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let victim = folder.path().join("victim");
+        fs::write(&victim, "precious").expect("write");
+        let link = folder.path().join("link.lock");
+        std::os::unix::fs::symlink(&victim, &link).expect("a link");
+        assert!(SingleInstance::acquire(&link).is_err());
+        assert_eq!(fs::read_to_string(&victim).expect("read"), "precious");
+        let error = format!("{:#}", SingleInstance::acquire(folder.path()).expect_err("a folder"));
+        assert!(error.contains("--lock-file"), "{error}");
+    }
+}

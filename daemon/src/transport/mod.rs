@@ -1,0 +1,73 @@
+//! Accepts connections, looks at who it is, and serves each of them HTTP/2. What the requests are is not known here.
+
+mod unix;
+
+use std::{convert::Infallible, pin::pin, time::Duration};
+
+use http::{Request, Response};
+use hyper::{body::Incoming, server::conn::http2, service::service_fn};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio_util::task::TaskTracker;
+use tower::{Service, ServiceExt as _};
+
+pub(crate) use unix::Listener;
+
+use crate::lifecycle::Lifecycle;
+
+/// Calls that one connection may have open at once; more wait at the client.
+const MAX_CONCURRENT_CALLS: u32 = 1_000;
+
+/// What a client may send in one call, and in all its calls, before the daemon has taken it.
+const CALL_WINDOW_BYTES: u32 = 1 << 20;
+const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
+
+/// What the daemon keeps of one call's answer when the client does not take it.
+const SEND_BUFFER_BYTES: usize = 256 << 10;
+
+/// How long connections may take to send what they have, at the end. A client that is alive takes it at once.
+const FLUSH_TIME: Duration = Duration::from_secs(2);
+
+/// Serves connections until the daemon closes. Ends when every connection has sent what it had, or does not take it.
+pub(crate) async fn serve<S, B>(listener: Listener, service: S, lifecycle: &Lifecycle)
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible, Future: Send>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
+    B: http_body::Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
+{
+    let mut http2 = http2::Builder::new(TokioExecutor::new());
+    http2
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(MAX_CONCURRENT_CALLS)
+        .initial_stream_window_size(CALL_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_send_buf_size(SEND_BUFFER_BYTES);
+
+    let connections = TaskTracker::new();
+    while let Some(stream) = lifecycle.closing().run_until_cancelled(listener.accept()).await {
+        let service = service.clone();
+        let serve = service_fn(move |request| service.clone().oneshot(request));
+        let connection = http2.serve_connection(TokioIo::new(stream), serve);
+        let closing = lifecycle.closing().clone();
+        connections.spawn(async move {
+            let mut connection = pin!(connection);
+            let outcome = tokio::select! {
+                outcome = connection.as_mut() => outcome,
+                () = closing.cancelled() => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            };
+            if let Err(error) = outcome {
+                tracing::debug!(%error, "a connection broke"); // a client that ends without saying so is no event
+            }
+        });
+    }
+    drop(listener);
+    connections.close();
+    if tokio::time::timeout(FLUSH_TIME, connections.wait()).await.is_err() {
+        tracing::debug!(connections = connections.len(), "some clients do not take their last answers");
+    }
+}
