@@ -1,0 +1,81 @@
+//! `shutdown`: has the daemon end, and waits until it has.
+
+use std::{
+    fs,
+    io::{self, Write},
+    path::PathBuf,
+    time::Duration,
+};
+
+use rustix::process::{Pid, test_kill_process};
+
+use super::connect;
+use crate::{args::ShutdownArguments, failure::Failure};
+
+/// A drain has a limit of its own; this is longer.
+const WAIT: Duration = Duration::from_secs(30);
+const POLL: Duration = Duration::from_millis(10);
+
+pub(super) async fn run(
+    endpoint: Option<PathBuf>,
+    timeout: Option<Duration>,
+    arguments: &ShutdownArguments,
+) -> Result<(), Failure> {
+    let wait = timeout.unwrap_or(WAIT);
+    let request = async { Ok::<_, Failure>(connect(endpoint).await?.shutdown().await?) };
+    let pid = tokio::time::timeout(wait, request).await.unwrap_or_else(|_| Err(Failure::late(wait)))?;
+    writeln!(io::stdout(), "✓ Daemon shutdown requested")?;
+    if arguments.no_wait {
+        return Ok(());
+    }
+    tokio::time::timeout(wait, gone(pid)).await.map_err(|_| {
+        Failure::refused(format!(
+            "the daemon (PID {pid}) still runs after {}; its log says what it waits for. Ask again with a longer \
+             --timeout, or end it with: kill {pid}",
+            humantime::format_duration(wait)
+        ))
+    })
+}
+
+/// Waits until the process has gone, and with it its lock. The socket says less: with socket activation it stays, and
+/// whoever connects to it has the daemon started anew.
+async fn gone(pid: u32) {
+    while is_running(pid) {
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+/// A zombie does not run: it holds nothing, and how long it stays is its parent's business.
+fn is_running(pid: u32) -> bool {
+    if let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) {
+        // The state comes after the program's name, which is in parentheses and may have some itself.
+        let state = stat.rsplit_once(')').and_then(|(_, rest)| rest.trim_start().chars().next());
+        return !matches!(state, Some('Z' | 'X'));
+    }
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    pid.is_some_and(|pid| !matches!(test_kill_process(pid), Err(rustix::io::Errno::SRCH)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{self, Command};
+
+    use super::*;
+
+    #[test]
+    fn a_process_runs_until_it_ends_even_if_nobody_asks_for_its_exit_code() {
+        assert!(is_running(process::id()));
+        let mut child = Command::new("true").spawn().expect("start true");
+        let id = child.id();
+        for _ in 0..1000 {
+            if !is_running(id) {
+                break;
+            }
+            std::thread::sleep(POLL);
+        }
+        assert!(!is_running(id), "as a zombie");
+        child.wait().expect("wait");
+        assert!(!is_running(id), "when it is gone");
+        assert!(!is_running(0) && !is_running(u32::MAX));
+    }
+}
