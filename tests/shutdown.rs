@@ -1,0 +1,192 @@
+//! How a daemon ends: no new work, what is in hand is finished, and nothing is left lying about.
+
+mod support;
+
+use std::fs;
+
+use rustix::process::Signal;
+use skylinedb::{Error, TransactionKind, params};
+use support::{Daemon, wait_until};
+use tokio_stream::StreamExt;
+
+/// Takes a second or so, and writes.
+const LONG_WRITE: &str = "
+    INSERT INTO t WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 1000000) SELECT i FROM n";
+const LONG_READ: &str = "
+    WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 1000000) SELECT i, hex(randomblob(20)) FROM n";
+const ENDLESS_READ: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n";
+
+/// A drain that nobody can wait for: the test fails if the daemon needs it.
+const ENDLESS_DRAIN: &str = "1h";
+
+#[test]
+fn shutdown_sigterm_and_sigint_end_it_cleanly() {
+    for name in ["Shutdown", "SIGTERM", "SIGINT"] {
+        let mut daemon = Daemon::start();
+        daemon.execute("CREATE TABLE t(x)");
+        daemon.execute("INSERT INTO t VALUES (1)");
+
+        match name {
+            "SIGTERM" => daemon.signal(Signal::TERM),
+            "SIGINT" => daemon.signal(Signal::INT),
+            _ => drop(daemon.cli(["shutdown"]).success()),
+        }
+
+        let status = daemon.wait();
+        assert_eq!(status.code(), Some(0), "{name}: {status}\n{}", daemon.log());
+        assert_clean(&daemon);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_in_hand_is_finished_and_answered() {
+    let mut daemon = Daemon::builder().arg("--drain-timeout").arg("60s").start();
+    daemon.execute("CREATE TABLE t(x)");
+    let client = daemon.client().await;
+    let write = tokio::spawn(async move { client.execute(LONG_WRITE, params![]).await });
+    wait_for_a_writer(&daemon);
+
+    daemon.terminate();
+
+    write.await.expect("the task").expect("the write in hand");
+    assert!(daemon.wait().success());
+    let rows: i64 =
+        daemon.folder().open_file().query_row("SELECT count(*) FROM t", [], |row| row.get(0)).expect("count");
+    assert_eq!(rows, 1_000_000);
+    assert_clean(&daemon);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_query_in_hand_gets_all_its_rows() {
+    let mut daemon = Daemon::builder().arg("--drain-timeout").arg("60s").start();
+    let client = daemon.client().await;
+    let mut rows = client.query(LONG_READ, params![]).await.expect("a query");
+    rows.next().await.expect("a first row").expect("no error");
+
+    daemon.terminate();
+
+    let mut count = 1;
+    while let Some(row) = rows.next().await {
+        row.expect("a row");
+        count += 1;
+    }
+    assert_eq!(count, 1_000_000);
+    drop((rows, client));
+    assert!(daemon.wait().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn new_work_is_refused_with_a_reason() {
+    let mut daemon = Daemon::builder().arg("--drain-timeout").arg("60s").start();
+    let client = daemon.client().await;
+    let rows = client.query(LONG_READ, params![]).await.expect("a query that keeps the daemon busy");
+
+    daemon.terminate();
+
+    loop {
+        let Err(error) = client.execute("SELECT 1", params![]).await else { continue };
+        // Until the daemon has closed the connection it says why; after that nobody is there.
+        match error {
+            Error::Database(error) => assert_eq!(error.reason, "SHUTTING_DOWN", "{error}"),
+            other => assert!(matches!(other, Error::NotRunning { .. }), "{other}"),
+        }
+        break;
+    }
+    drop((rows, client));
+    assert!(daemon.wait().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idle_session_and_an_idle_connection_hold_nothing_up() {
+    let mut daemon = Daemon::builder().arg("--drain-timeout").arg(ENDLESS_DRAIN).start();
+    let idle = daemon.client().await;
+    let client = daemon.client().await;
+    let session = client.session().await.expect("a session");
+    session.execute("SELECT 1", params![]).await.expect("a request");
+
+    daemon.terminate();
+
+    assert!(daemon.wait().success());
+    assert_clean(&daemon);
+    assert!(session.execute("SELECT 1", params![]).await.is_err());
+    drop(idle);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_that_nobody_ends_is_rolled_back_when_the_drain_is_over() {
+    let mut daemon = Daemon::builder().arg("--drain-timeout").arg("200ms").start();
+    daemon.execute("CREATE TABLE t(x)");
+    let client = daemon.client().await;
+    let mut session = client.session().await.expect("a session");
+    let mut transaction = session.transaction(TransactionKind::Write).await.expect("a transaction");
+    transaction.execute("INSERT INTO t VALUES (1)", params![]).await.expect("an insert");
+
+    daemon.terminate();
+
+    daemon.wait();
+    assert_clean(&daemon);
+    let rows: i64 =
+        daemon.folder().open_file().query_row("SELECT count(*) FROM t", [], |row| row.get(0)).expect("count");
+    assert_eq!(rows, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_query_without_an_end_is_cut_when_the_drain_is_over() {
+    let mut daemon = Daemon::builder().arg("--drain-timeout").arg("200ms").start();
+    let client = daemon.client().await;
+    let mut rows = client.query(ENDLESS_READ, params![]).await.expect("a query");
+    rows.next().await.expect("a first row").expect("no error");
+
+    daemon.terminate();
+
+    daemon.wait();
+    assert_clean(&daemon);
+    while let Some(row) = rows.next().await {
+        if row.is_err() {
+            return;
+        }
+    }
+    panic!("a stream that was cut must not look complete");
+}
+
+#[test]
+fn a_second_signal_or_shutdown_changes_nothing() {
+    let mut daemon = Daemon::start();
+    daemon.execute("CREATE TABLE t(x)");
+    daemon.terminate();
+    daemon.signal(Signal::INT);
+    daemon.wait();
+    assert_clean(&daemon);
+}
+
+#[tokio::test] // on one thread, which is blocked: this client's connection does nothing at all
+async fn a_frozen_client_holds_nothing_up() {
+    let mut daemon = Daemon::builder().arg("--drain-timeout").arg(ENDLESS_DRAIN).start();
+    let client = daemon.client().await;
+    let session = client.session().await.expect("a session");
+    session.execute("SELECT 1", params![]).await.expect("a request");
+
+    daemon.terminate();
+
+    assert!(daemon.wait().success());
+    assert_clean(&daemon);
+}
+
+/// Waits until the daemon is in a write transaction: then nobody else can have one.
+fn wait_for_a_writer(daemon: &Daemon) {
+    let mut file = rusqlite::Connection::open(daemon.folder().database()).expect("open the database file");
+    file.busy_timeout(std::time::Duration::ZERO).expect("no waiting");
+    wait_until("the write to begin", || {
+        file.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).is_err()
+    });
+}
+
+/// The socket is gone, the lock is free, and what was in the write-ahead log is in the database.
+#[track_caller]
+fn assert_clean(daemon: &Daemon) {
+    let folder = daemon.folder();
+    assert!(!folder.socket().exists(), "the socket is removed");
+    let wal_bytes = fs::metadata(folder.wal()).map_or(0, |wal| wal.len());
+    assert_eq!(wal_bytes, 0, "the write-ahead log is checkpointed");
+    fs::File::open(folder.lock()).expect("the lock").try_lock().expect("the lock is free");
+}

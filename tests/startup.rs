@@ -1,0 +1,88 @@
+//! What a daemon makes when it starts, and what it says when it cannot.
+
+mod support;
+
+use std::{
+    fs,
+    os::unix::fs::{FileTypeExt, PermissionsExt},
+};
+
+use support::{Daemon, Folder, run, wait_until};
+
+#[test]
+fn the_default_database_is_data_db_in_the_working_directory() {
+    let folder = Folder::new();
+    let mut daemon = support::command(support::program("skylinedb-daemon"));
+    daemon.current_dir(folder.path()).arg("--endpoint").arg(folder.socket()).arg("--lock-file").arg(folder.lock());
+    let _running = support::start(&mut daemon);
+    wait_until("the daemon to answer", || folder.cli(["ping"]).code == Some(0));
+    assert!(folder.path().join("data.db").is_file());
+}
+
+#[test]
+fn missing_folders_of_the_database_are_made() {
+    let folder = Folder::new();
+    let database = folder.path().join("deep/er/still/data.db");
+    let mut daemon = support::command(support::program("skylinedb-daemon"));
+    daemon.arg(&database).arg("--endpoint").arg(folder.socket()).arg("--lock-file").arg(folder.lock());
+    let _running = support::start(&mut daemon);
+    wait_until("the daemon to answer", || folder.cli(["ping"]).code == Some(0));
+    assert!(database.is_file());
+}
+
+#[test]
+fn the_endpoint_can_come_from_the_environment() {
+    let folder = Folder::new();
+    let mut daemon = support::command(support::program("skylinedb-daemon"));
+    daemon.current_dir(folder.path()).env("SKYLINEDB_ENDPOINT", folder.socket()).arg("--lock-file").arg(folder.lock());
+    let _running = support::start(&mut daemon);
+    wait_until("the daemon to answer", || folder.cli(["ping"]).code == Some(0));
+}
+
+#[test]
+fn the_socket_is_a_socket_for_its_owner_alone() {
+    let daemon = Daemon::start();
+    let metadata = fs::symlink_metadata(daemon.folder().socket()).expect("the socket");
+    assert!(metadata.file_type().is_socket());
+    assert_eq!(metadata.permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn the_database_is_in_wal_mode() {
+    let daemon = Daemon::start();
+    daemon.execute("CREATE TABLE t(x)");
+    let mode: String =
+        daemon.folder().open_file().query_row("PRAGMA journal_mode", [], |row| row.get(0)).expect("mode");
+    assert_eq!(mode, "wal");
+}
+
+#[test]
+fn the_log_can_be_json() {
+    let daemon = Daemon::builder().arg("--log-format").arg("json").start();
+    for line in daemon.log().lines() {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error} in {line}"));
+        assert!(line.is_object(), "{line}");
+    }
+}
+
+#[test]
+fn a_file_that_is_no_database_is_refused_and_left_as_it_is() {
+    let folder = Folder::new();
+    let text = "this is no database ".repeat(500);
+    fs::write(folder.database(), &text).expect("write a file");
+
+    let output = run(&mut folder.daemon_command::<&str>([]), b"").failure(1);
+
+    assert!(output.stderr.contains("Error: "), "{output:#?}");
+    assert!(output.stderr.contains("data.db"), "it names the file: {output:#?}");
+    assert_eq!(fs::read_to_string(folder.database()).expect("read the file"), text);
+    assert!(!folder.socket().exists());
+}
+
+#[test]
+fn an_unknown_flag_is_a_usage_error() {
+    let folder = Folder::new();
+    let output = run(&mut folder.daemon_command(["--no-such-flag"]), b"").failure(2);
+    assert!(output.stderr.contains("--no-such-flag"), "{output:#?}");
+    assert_eq!(fs::read_dir(folder.path()).expect("the folder").count(), 0, "and nothing was touched");
+}

@@ -1,0 +1,41 @@
+//! Starts real daemons and runs the real CLI, for the end-to-end tests. Every daemon has a folder of its own with its
+//! socket, its lock and its database; nothing outside it is touched.
+//!
+//! Nothing here sleeps for a time and hopes: everything waits for a condition, and gives up after [`PATIENCE`].
+#![allow(dead_code, unused_imports, reason = "each test program uses a part of this")]
+
+mod daemon;
+mod process;
+mod tools;
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+pub(crate) use daemon::{Builder, Daemon, Folder};
+pub(crate) use process::{Output, Running, command, peak_rss_bytes, program, run, send_signal, start};
+pub(crate) use tools::{grpcurl, python};
+
+/// How long a condition may take to come true before the test fails. Far more than anything takes on a busy machine.
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
+
+/// One mebibyte.
+pub(crate) const MIB: usize = 1 << 20;
+
+/// Waits until a condition is true.
+pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    wait_for(what, || condition().then_some(()));
+}
+
+/// Waits until there is something.
+pub(crate) fn wait_for<T>(what: &str, mut something: impl FnMut() -> Option<T>) -> T {
+    let begin = Instant::now();
+    loop {
+        if let Some(found) = something() {
+            return found;
+        }
+        assert!(begin.elapsed() < PATIENCE, "gave up waiting for {what} after {PATIENCE:?}");
+        thread::sleep(Duration::from_millis(2)); // between two looks
+    }
+}
