@@ -131,6 +131,13 @@ impl Watch {
         self.watched().interruption
     }
 
+    /// Whether the running request is to end. SQLite asks every so many operations of one statement; between statements,
+    /// which may be many and short, whoever runs them asks.
+    pub(super) fn is_over(&self) -> Option<Interruption> {
+        self.look();
+        self.interruption()
+    }
+
     /// Whether to let everything run on, because the daemon's own statements are at work.
     pub(super) fn pause(&self, is_paused: bool) {
         self.watched().is_paused = is_paused;

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use rusqlite::{Connection, OpenFlags, config::DbConfig, limits::Limit};
+use rusqlite::{CachedStatement, Connection, OpenFlags, config::DbConfig, limits::Limit};
 
 use super::{
     cancel::Watch,
@@ -59,6 +59,9 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Statements that a connection keeps compiled. A compiled INSERT takes some 3 KiB.
 const CACHED_STATEMENTS: usize = 256;
 
+/// The part of the file that readers see as memory: a page that is read costs no system call and no copy.
+const READER_MMAP_BYTES: i64 = 1 << 30;
+
 /// How large the write-ahead log stays on disk once a checkpoint has emptied it.
 const WAL_SIZE_LIMIT_BYTES: i64 = 64 << 20;
 
@@ -104,6 +107,7 @@ impl GuardedConnection {
     pub(super) fn open_reader(config: &Config) -> Result<Self, Error> {
         let connection = Self::open(config, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
         connection.sqlite.pragma_update(None, "query_only", true)?;
+        connection.sqlite.pragma_update(None, "mmap_size", READER_MMAP_BYTES)?;
         Ok(connection)
     }
 
@@ -113,8 +117,8 @@ impl GuardedConnection {
     }
 
     /// Runs one of the daemon's own statements, which has no parameters and no rows.
-    pub(super) fn run(&self, sql: &str) -> Result<(), Error> {
-        self.as_daemon(|sqlite| sqlite.prepare_cached(sql)?.raw_execute().map(drop))
+    pub(super) fn run(&self, sql: &'static str) -> Result<(), Error> {
+        self.as_daemon(|sqlite| prepare_own(sqlite, sql)?.raw_execute().map(drop))
     }
 
     /// Does something in the daemon's own name: no authorizer judges it, and no client's deadline interrupts it.
@@ -130,10 +134,9 @@ impl GuardedConnection {
     /// Lets go of every file that a batch has attached.
     pub(super) fn detach_all(&self) -> Result<(), Error> {
         self.as_daemon(|sqlite| {
-            let attached: Vec<String> = sqlite
-                .prepare_cached("SELECT name FROM pragma_database_list WHERE name NOT IN ('main', 'temp')")?
-                .query_map([], |row| row.get(0))?
-                .collect::<rusqlite::Result<_>>()?;
+            let list = "SELECT name FROM pragma_database_list WHERE name NOT IN ('main', 'temp');";
+            let attached: Vec<String> =
+                prepare_own(sqlite, list)?.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
             attached.iter().try_for_each(|name| sqlite.execute("DETACH ?1", [name]).map(drop))
         })
     }
@@ -142,7 +145,7 @@ impl GuardedConnection {
     pub(super) fn forget_last_client(&self) -> Result<(), Error> {
         sqlite3::forget_last_insert_rowid(&self.sqlite);
         // An UPDATE that finds nothing is SQLite's only way to set changes() to 0.
-        self.run("UPDATE skylinedb_meta SET revision = revision WHERE 0")
+        self.run("UPDATE skylinedb_meta SET revision = revision WHERE 0;")
     }
 
     fn open(config: &Config, flags: OpenFlags) -> Result<Self, Error> {
@@ -158,6 +161,14 @@ impl GuardedConnection {
         connection.watch.install(&connection.sqlite)?;
         Ok(connection)
     }
+}
+
+/// Compiles one of the daemon's own statements, or takes it from the connection's cache. The cache goes by the text and asks
+/// no authorizer, so no client's statement may ever have the text of one of these: these end with a semicolon, and
+/// clients' have theirs cut off (`run::prepare`).
+pub(super) fn prepare_own<'c>(sqlite: &'c Connection, sql: &'static str) -> rusqlite::Result<CachedStatement<'c>> {
+    debug_assert!(sql.ends_with(';'), "a client could run this in the daemon's name: {sql}");
+    sqlite.prepare_cached(sql)
 }
 
 /// Makes the folders of the database file, and gives its path in the one form that names it in logs, errors and locks.

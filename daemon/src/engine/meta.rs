@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    connection::GuardedConnection,
+    connection::{GuardedConnection, prepare_own},
     error::{Error, Kind},
     statement::{Batch, Mode, Value},
 };
@@ -39,8 +39,7 @@ pub(super) fn create(connection: &GuardedConnection) -> Result<u64, Error> {
 
 /// The revision of the snapshot that the connection sees.
 pub(super) fn revision(connection: &Connection) -> Result<u64, Error> {
-    let revision: i64 = connection
-        .prepare_cached("SELECT revision FROM skylinedb_meta WHERE id = 1")?
+    let revision: i64 = prepare_own(connection, "SELECT revision FROM skylinedb_meta WHERE id = 1;")?
         .query_row([], |row| row.get(0))?;
     Ok(revision.cast_unsigned())
 }
@@ -48,8 +47,7 @@ pub(super) fn revision(connection: &Connection) -> Result<u64, Error> {
 /// Writes the revision into the open transaction.
 pub(super) fn set_revision(connection: &GuardedConnection, revision: u64) -> Result<(), Error> {
     connection.as_daemon(|sqlite| {
-        sqlite
-            .prepare_cached("UPDATE skylinedb_meta SET revision = ?1 WHERE id = 1")?
+        prepare_own(sqlite, "UPDATE skylinedb_meta SET revision = ?1 WHERE id = 1;")?
             .execute([revision.cast_signed()])
             .map(drop)
     })
@@ -58,8 +56,7 @@ pub(super) fn set_revision(connection: &GuardedConnection, revision: u64) -> Res
 /// The stored answer to an earlier request with this id, if there was one.
 pub(super) fn stored_answer(connection: &GuardedConnection, id: &str, batch: &Batch) -> Result<Option<Vec<u8>>, Error> {
     let stored: Option<(Vec<u8>, Vec<u8>)> = connection.as_daemon(|sqlite| {
-        sqlite
-            .prepare_cached("SELECT fingerprint, answer FROM skylinedb_requests WHERE request_id = ?1")?
+        prepare_own(sqlite, "SELECT fingerprint, answer FROM skylinedb_requests WHERE request_id = ?1;")?
             .query_row([id], |row| Ok((row.get(0)?, row.get(1)?)))
             .optional()
     })?;
@@ -82,13 +79,24 @@ pub(super) fn store_answer(
     answer: &[u8],
 ) -> Result<(), Error> {
     connection.as_daemon(|sqlite| {
-        sqlite
-            .prepare_cached("INSERT INTO skylinedb_requests (request_id, fingerprint, answer) VALUES (?1, ?2, ?3)")?
+        prepare_own(sqlite, "INSERT INTO skylinedb_requests (request_id, fingerprint, answer) VALUES (?1, ?2, ?3);")?
             .execute(params![id, fingerprint(batch), answer])?;
-        sqlite
-            .prepare_cached("DELETE FROM skylinedb_requests WHERE id <= ?1")?
+        prepare_own(sqlite, "DELETE FROM skylinedb_requests WHERE id <= ?1;")?
             .execute([sqlite.last_insert_rowid() - KEPT_ANSWERS])
             .map(drop)
+    })
+}
+
+/// Whether a table has a foreign key to one of the daemon's own. The daemon's every commit would have to keep it, and one
+/// that does not fit (to `skylinedb_meta (revision)`, which is not unique) would fail them all.
+pub(super) fn is_referred_to_by(connection: &GuardedConnection, table: &str) -> Result<bool, Error> {
+    connection.as_daemon(|sqlite| {
+        prepare_own(
+            sqlite,
+            "SELECT EXISTS (SELECT 1 FROM pragma_foreign_key_list(?1)
+             WHERE \"table\" COLLATE NOCASE IN ('skylinedb_meta', 'skylinedb_requests'));",
+        )?
+        .query_row([table], |row| row.get(0))
     })
 }
 

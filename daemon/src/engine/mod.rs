@@ -13,6 +13,8 @@ mod result_code;
 mod run;
 mod sqlite3;
 mod statement;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::{path::Path, time::Duration};

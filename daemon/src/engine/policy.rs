@@ -10,7 +10,7 @@ use std::{
 };
 
 use rusqlite::{
-    Connection,
+    Connection, ffi,
     hooks::{AuthAction, AuthContext, Authorization},
 };
 
@@ -78,7 +78,8 @@ pub(super) struct Policy(Arc<Mutex<State>>);
 
 /// What a statement turned out to be while it was compiled. Only statements that are all of these's default are kept in the
 /// statement cache, so that a cached statement never has to tell again.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "they do not depend on one another")]
 pub(super) struct Traits {
     /// Must run outside any transaction (`PRAGMA wal_checkpoint`).
     pub(super) outside_transaction: bool,
@@ -86,6 +87,10 @@ pub(super) struct Traits {
     pub(super) attaches: bool,
     /// Sets `PRAGMA defer_foreign_keys`, which must not reach beyond the batch.
     pub(super) defers_foreign_keys: bool,
+    /// Writes, though SQLite may take it for a read (`PRAGMA optimize`, which runs ANALYZE inside).
+    pub(super) writes: bool,
+    /// The table that it makes or alters.
+    pub(super) defines: Option<String>,
 }
 
 /// Whose statements are being compiled.
@@ -121,7 +126,7 @@ impl Policy {
     /// Installs this policy as the connection's authorizer.
     pub(super) fn install(&self, connection: &Connection) -> rusqlite::Result<()> {
         let policy = self.clone();
-        connection.authorizer(Some(move |context: AuthContext<'_>| policy.state().authorize(&context.action)))
+        connection.authorizer(Some(move |context: AuthContext<'_>| policy.state().authorize(&context)))
     }
 
     /// From now on, statements are this author's. Returns whose they were.
@@ -144,15 +149,15 @@ impl Policy {
 }
 
 impl State {
-    fn authorize(&mut self, action: &AuthAction<'_>) -> Authorization {
+    fn authorize(&mut self, context: &AuthContext<'_>) -> Authorization {
         let verdict = match self.author {
             Author::Daemon => Ok(()),
-            Author::Vacuum => match action {
+            Author::Vacuum => match context.action {
                 AuthAction::Attach { filename: "" } => Ok(()),
                 AuthAction::Attach { filename } => self.attach(filename),
                 _ => Ok(()),
             },
-            Author::Client => self.judge(action),
+            Author::Client => self.judge(context),
         };
         match verdict {
             Ok(()) => Authorization::Allow,
@@ -163,21 +168,21 @@ impl State {
         }
     }
 
-    fn judge(&mut self, action: &AuthAction<'_>) -> Result<(), String> {
-        match *action {
+    fn judge(&mut self, context: &AuthContext<'_>) -> Result<(), String> {
+        match context.action {
             AuthAction::Transaction { .. } | AuthAction::Savepoint { .. } => {
                 Err("BEGIN, COMMIT, ROLLBACK and SAVEPOINT \
                  are not allowed in a batch: a batch is a transaction already; for a longer one use a session's \
                  begin and commit"
                     .into())
             }
-            AuthAction::CreateTempTable { table_name: name }
-            | AuthAction::CreateTempView { view_name: name }
-            | AuthAction::CreateTempTrigger { trigger_name: name, .. }
-            | AuthAction::CreateTempIndex { index_name: name, .. } => Err(format!(
-                "temporary objects such as {name} are not allowed: they belong to one connection, and all clients share \
-                 the daemon's; use an ordinary table, or WITH … AS"
-            )),
+            // Whatever is made there needs a row in its schema's table; some of it has no other action that tells
+            // (CREATE TABLE temp.x is no CreateTempTable).
+            AuthAction::Insert { .. } if context.database_name == Some("temp") => {
+                Err("temporary tables, views, indexes and triggers are not allowed: they belong to one connection, and all \
+                     clients share the daemon's; use an ordinary table, or WITH … AS"
+                    .into())
+            }
             AuthAction::Insert { table_name }
             | AuthAction::Update { table_name, .. }
             | AuthAction::Delete { table_name }
@@ -188,6 +193,10 @@ impl State {
                 if OWN_TABLES.iter().any(|own| own.eq_ignore_ascii_case(table_name)) =>
             {
                 Err(format!("the table {table_name} is the daemon's own: it may be read, not changed"))
+            }
+            AuthAction::CreateTable { table_name } | AuthAction::AlterTable { table_name, .. } => {
+                self.traits.defines = Some(table_name.to_owned());
+                Ok(())
             }
             AuthAction::Attach { filename } => self.attach(filename),
             AuthAction::Detach { .. } => {
@@ -201,6 +210,11 @@ impl State {
                 }
             }
             AuthAction::Pragma { pragma_name, pragma_value } => self.pragma(pragma_name, pragma_value),
+            // SQLite asks before it works out an expression, and then without saying what it will be.
+            AuthAction::Unknown { code: ffi::SQLITE_ATTACH | ffi::SQLITE_DETACH, .. } => {
+                Err("ATTACH and DETACH need the file and the name as literals, not as expressions or parameters".into())
+            }
+            AuthAction::Unknown { code, .. } => Err(format!("the daemon does not know SQLite's action {code}")),
             _ => Ok(()),
         }
     }
@@ -231,7 +245,11 @@ impl State {
         let name = name.to_ascii_lowercase();
         let is_in = |names: &[&str]| names.contains(&name.as_str());
         match value {
-            _ if is_in(TELLING_PRAGMAS) || is_in(WRITING_PRAGMAS) => Ok(()),
+            _ if is_in(TELLING_PRAGMAS) => Ok(()),
+            _ if is_in(WRITING_PRAGMAS) => {
+                self.traits.writes = name == "optimize";
+                Ok(())
+            }
             None if is_in(SETTINGS) || name == "defer_foreign_keys" => Ok(()),
             Some(_) if name == "defer_foreign_keys" => {
                 self.traits.defers_foreign_keys = true;
@@ -240,11 +258,6 @@ impl State {
             _ if name == "wal_checkpoint" => {
                 self.traits.outside_transaction = true;
                 Ok(())
-            }
-            Some(_) if name == "foreign_keys" => {
-                Err("PRAGMA foreign_keys may not be set: all clients share the daemon's \
-                 connections; start the daemon with --foreign-keys to have foreign keys enforced"
-                    .to_owned())
             }
             Some(_) if is_in(SETTINGS) => Err(format!(
                 "PRAGMA {name} may not be set: it belongs to a connection, and all clients share the daemon's; settings \
@@ -262,10 +275,12 @@ mod tests {
     use super::*;
 
     fn connection(author: Author, folders: &[PathBuf]) -> (Connection, Policy) {
-        let connection = Connection::open_in_memory().unwrap();
-        connection.execute_batch("CREATE TABLE t(a); CREATE TABLE skylinedb_meta(revision)").unwrap();
+        let connection = Connection::open_in_memory().expect("a setup that works");
+        connection
+            .execute_batch("CREATE TABLE t(a); CREATE TABLE skylinedb_meta(revision)")
+            .expect("a setup that works");
         let policy = Policy::new(folders);
-        policy.install(&connection).unwrap();
+        policy.install(&connection).expect("a setup that works");
         policy.set_author(author);
         (connection, policy)
     }
@@ -277,8 +292,16 @@ mod tests {
             ("BEGIN", "a batch is a transaction already"),
             ("COMMIT", "a batch is a transaction already"),
             ("SAVEPOINT a", "a batch is a transaction already"),
-            ("CREATE TEMP TABLE x(a)", "temporary objects such as x"),
-            ("CREATE TEMP VIEW x AS SELECT 1", "temporary objects such as x"),
+            ("CREATE TEMP TABLE x(a)", "temporary tables"),
+            ("CREATE TEMP VIEW x AS SELECT 1", "temporary tables"),
+            ("CREATE TABLE temp.x(a)", "temporary tables"),
+            ("CREATE TEMP TABLE x AS SELECT 1", "temporary tables"),
+            ("CREATE VIEW temp.x AS SELECT 1", "temporary tables"),
+            ("CREATE TRIGGER temp.x AFTER INSERT ON t BEGIN SELECT 1; END", "temporary tables"),
+            ("CREATE VIRTUAL TABLE temp.x USING dbstat(main)", "temporary tables"),
+            ("ATTACH '/tmp' || '/x.db' AS x", "literals"),
+            ("ATTACH ?1 AS x", "literals"),
+            ("DETACH ?1", "literals"),
             ("ATTACH '/tmp/x.db' AS x", "--allow-attach"),
             ("ATTACH 'file:/tmp/x.db' AS x", "absolute path"),
             ("ATTACH ':memory:' AS x", "absolute path"),
@@ -304,14 +327,16 @@ mod tests {
         let (connection, policy) = connection(Author::Client, &[]);
         let ordinary = Traits::default();
         for (sql, traits) in [
-            ("INSERT INTO t VALUES (1)", ordinary),
-            ("CREATE TABLE u(a)", ordinary),
-            ("SELECT * FROM skylinedb_meta", ordinary),
-            ("PRAGMA user_version = 3", ordinary),
-            ("PRAGMA journal_mode", ordinary),
-            ("PRAGMA table_info(t)", ordinary),
-            ("PRAGMA defer_foreign_keys = ON", Traits { defers_foreign_keys: true, ..ordinary }),
-            ("PRAGMA wal_checkpoint(TRUNCATE)", Traits { outside_transaction: true, ..ordinary }),
+            ("INSERT INTO t VALUES (1)", ordinary.clone()),
+            ("CREATE TABLE u(a)", Traits { defines: Some("u".into()), ..ordinary.clone() }),
+            ("ALTER TABLE t ADD COLUMN b", Traits { defines: Some("t".into()), ..ordinary.clone() }),
+            ("PRAGMA optimize", Traits { writes: true, ..ordinary.clone() }),
+            ("SELECT * FROM skylinedb_meta", ordinary.clone()),
+            ("PRAGMA user_version = 3", ordinary.clone()),
+            ("PRAGMA journal_mode", ordinary.clone()),
+            ("PRAGMA table_info(t)", ordinary.clone()),
+            ("PRAGMA defer_foreign_keys = ON", Traits { defers_foreign_keys: true, ..ordinary.clone() }),
+            ("PRAGMA wal_checkpoint(TRUNCATE)", Traits { outside_transaction: true, ..ordinary.clone() }),
         ] {
             connection.prepare(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
             assert_eq!(policy.take_findings(), (traits, None), "{sql}");
@@ -320,15 +345,15 @@ mod tests {
 
     #[test]
     fn a_file_may_be_attached_below_an_allowed_folder_only() {
-        let folder = tempfile::tempdir().unwrap();
-        let allowed = folder.path().canonicalize().unwrap();
+        let folder = tempfile::tempdir().expect("a setup that works");
+        let allowed = folder.path().canonicalize().expect("a setup that works");
         let (connection, policy) = connection(Author::Client, std::slice::from_ref(&allowed));
         let attach = |path: &Path| connection.prepare(&format!("ATTACH '{}' AS x", path.display())).is_ok();
         assert!(attach(&allowed.join("other.db")));
         assert!(policy.take_findings().0.attaches);
         assert!(!attach(&allowed.join("../other.db")));
         assert!(!attach(Path::new("/etc/passwd")));
-        std::os::unix::fs::symlink("/etc/passwd", allowed.join("link.db")).unwrap();
+        std::os::unix::fs::symlink("/etc/passwd", allowed.join("link.db")).expect("a setup that works");
         assert!(!attach(&allowed.join("link.db")));
     }
 }

@@ -55,7 +55,7 @@ mod tests {
     fn an_extended_code_has_its_own_name_and_an_unknown_one_that_of_its_family() {
         assert_eq!(name(2067), "SQLITE_CONSTRAINT_UNIQUE");
         assert_eq!(name(1), "SQLITE_ERROR");
-        assert_eq!(name(19 | 99 << 8), "SQLITE_CONSTRAINT");
+        assert_eq!(name(0x6313), "SQLITE_CONSTRAINT");
         assert_eq!(name(200), "SQLITE_UNKNOWN");
     }
 }

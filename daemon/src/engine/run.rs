@@ -1,17 +1,18 @@
 //! Runs one statement on a connection: compile, bind, step, hand over the rows.
 
-use rusqlite::{CachedStatement, Connection, Row, ffi};
+use rusqlite::{CachedStatement, Row, ffi};
 
 use super::{
     connection::GuardedConnection,
     error::{Error, Kind},
+    meta,
     policy::{Author, Traits},
     statement::{Column, Statement, StatementResult, Value, ValueRef},
 };
 
 /// Takes the rows of a statement while it runs.
 pub(crate) trait RowSink {
-    /// Called once, before the first row; not called for a statement that returns no rows.
+    /// Called once, when the first row is there or there is none; not called for a statement that returns no rows.
     fn columns(&mut self, columns: Vec<Column>) -> Result<(), Error>;
     /// Called for each row. An error ends the statement.
     fn row(&mut self, row: &RowValues<'_>) -> Result<(), Error>;
@@ -39,6 +40,9 @@ pub(super) enum Access {
     /// What SQLite refuses in a transaction: VACUUM, `PRAGMA wal_checkpoint`.
     OutsideTransaction,
 }
+
+/// How VACUUM refuses to run in a transaction. Nothing else tells what the statement is.
+const VACUUM_IN_TRANSACTION: &str = "cannot VACUUM from within a transaction";
 
 /// Why a statement did not run to its end.
 #[derive(Debug)]
@@ -82,56 +86,83 @@ pub(super) fn run(
     access: Access,
     sink: &mut dyn RowSink,
 ) -> Result<Ran, Stop> {
-    let sqlite = &connection.sqlite;
     let (mut prepared, traits) = prepare(connection, &statement.sql).map_err(Stop::Failed)?;
-    let writes = !prepared.readonly();
+    let outcome = run_prepared(connection, &mut prepared, &traits, statement, access, sink);
+    put_back(prepared, &traits);
+    outcome.map(|(result, writes)| Ran { result, writes, traits })
+}
+
+/// Whether a statement only reads; `None` if it does not compile.
+pub(super) fn is_readonly(connection: &GuardedConnection, sql: &str) -> Option<bool> {
+    let (prepared, traits) = prepare(connection, sql).ok()?;
+    let is_readonly = !writes(&prepared, &traits) && is_for_readers(&traits);
+    put_back(prepared, &traits);
+    Some(is_readonly)
+}
+
+fn run_prepared(
+    connection: &GuardedConnection,
+    prepared: &mut CachedStatement<'_>,
+    traits: &Traits,
+    statement: &Statement,
+    access: Access,
+    sink: &mut dyn RowSink,
+) -> Result<(StatementResult, bool), Stop> {
+    let sqlite = &connection.sqlite;
+    let writes = writes(prepared, traits);
     if access == Access::Read && writes {
         return Err(Stop::Failed(Error::of_code(
             ffi::SQLITE_READONLY,
             "the statement writes, and only reads are possible here; send it by Execute, or in a write transaction",
         )));
     }
-    match (traits, access) {
-        (Traits { outside_transaction: true, .. }, access) if access != Access::OutsideTransaction => {
+    match access {
+        Access::Read if !is_for_readers(traits) => return Err(Stop::Needs(Access::Alone)),
+        Access::Read | Access::Shared | Access::Alone if traits.outside_transaction => {
             return Err(Stop::Needs(Access::OutsideTransaction));
         }
-        (Traits { attaches: true, .. }, Access::Shared) => return Err(Stop::Needs(Access::Alone)),
+        Access::Shared if traits.attaches => return Err(Stop::Needs(Access::Alone)),
         _ => {}
     }
-    bind(&mut prepared, statement).map_err(Stop::Failed)?;
-    if access == Access::OutsideTransaction && is_vacuum(sqlite, &statement.sql) {
+    bind(prepared, statement).map_err(Stop::Failed)?;
+    if access == Access::OutsideTransaction {
         connection.policy.set_author(Author::Vacuum);
     }
     let changes_before = sqlite.total_changes();
-    let outcome = step(&mut prepared, sink);
-    if traits == Traits::default() {
-        drop(prepared)
-    } else {
-        prepared.discard()
-    }
-    match outcome {
+    match step(prepared, sink) {
         Ok(()) => {}
         // VACUUM gives no sign of itself before it is run, and in a transaction it fails before it has done anything.
         Err(error)
             if writes
                 && error.sqlite_code == ffi::SQLITE_ERROR
                 && connection.in_transaction()
-                && is_vacuum(sqlite, &statement.sql) =>
+                && error.message == VACUUM_IN_TRANSACTION =>
         {
             return Err(Stop::Needs(Access::OutsideTransaction));
         }
         Err(error) => return Err(Stop::Failed(explain(connection, error))),
     }
+    if let Some(table) = &traits.defines
+        && meta::is_referred_to_by(connection, table).map_err(Stop::Failed)?
+    {
+        return Err(Stop::Failed(Error::of_code(
+            ffi::SQLITE_AUTH,
+            format!("the table {table} may not have a foreign key to one of the daemon's own tables"),
+        )));
+    }
     // changes() is that of the newest INSERT, UPDATE or DELETE, which may be an earlier statement.
     let rows_affected = if sqlite.total_changes() == changes_before { 0 } else { sqlite.changes() };
     let result =
         StatementResult { rows_affected, last_insert_rowid: sqlite.last_insert_rowid(), ..StatementResult::default() };
-    Ok(Ran { result, writes, traits })
+    Ok((result, writes))
 }
 
-/// Whether a statement only reads; `None` if it does not compile.
-pub(super) fn is_readonly(connection: &GuardedConnection, sql: &str) -> Option<bool> {
-    prepare(connection, sql).ok().map(|(prepared, _)| prepared.readonly())
+/// The error of a statement that does more than to read, where only reads are possible.
+pub(super) fn not_for_readers() -> Error {
+    Error::of_code(
+        ffi::SQLITE_READONLY,
+        "the statement changes the connection or the file, and only reads are possible here; send it by Execute",
+    )
 }
 
 impl<'budget> Collector<'budget> {
@@ -141,8 +172,10 @@ impl<'budget> Collector<'budget> {
     }
 
     /// The statement's whole result.
-    pub(super) fn into_result(self, result: StatementResult) -> StatementResult {
-        StatementResult { columns: self.columns, rows: self.rows, ..result }
+    pub(super) fn into_result(self, mut result: StatementResult) -> StatementResult {
+        result.columns = self.columns;
+        result.rows = self.rows;
+        result
     }
 }
 
@@ -192,6 +225,8 @@ fn memory_bytes(value: &Value) -> usize {
 }
 
 fn prepare<'c>(connection: &'c GuardedConnection, sql: &str) -> Result<(CachedStatement<'c>, Traits), Error> {
+    // See `prepare_own` for why.
+    let sql = sql.trim_end_matches(|c: char| c == ';' || c.is_whitespace());
     // SQLite would take the text up to the NUL for the whole.
     if sql.contains('\0') {
         return Err(Error::new(
@@ -209,6 +244,22 @@ fn prepare<'c>(connection: &'c GuardedConnection, sql: &str) -> Result<(CachedSt
         return Err(Error::new(Kind::Invalid, "EMPTY_STATEMENT", "the statement is empty or only a comment"));
     }
     Ok((prepared, traits))
+}
+
+/// Puts a statement back into the cache if it is an ordinary one.
+fn put_back(prepared: CachedStatement<'_>, traits: &Traits) {
+    if *traits == Traits::default() { drop(prepared) } else { prepared.discard() }
+}
+
+/// Whether running the statement may change the database. SQLite takes EXPLAIN for what it explains, and a checkpoint, which
+/// changes the file but not what is in it, for a write.
+fn writes(prepared: &CachedStatement<'_>, traits: &Traits) -> bool {
+    traits.writes || (!prepared.readonly() && prepared.is_explain() == 0 && !traits.outside_transaction)
+}
+
+/// Whether running the statement leaves nothing behind on the connection, which is what readers cannot clean up.
+fn is_for_readers(traits: &Traits) -> bool {
+    !traits.outside_transaction && !traits.attaches && !traits.defers_foreign_keys
 }
 
 fn bind(prepared: &mut CachedStatement<'_>, statement: &Statement) -> Result<(), Error> {
@@ -271,24 +322,33 @@ fn parameter_names(prepared: &CachedStatement<'_>) -> String {
 }
 
 fn step(prepared: &mut CachedStatement<'_>, sink: &mut dyn RowSink) -> Result<(), Error> {
-    let columns = prepared.column_count();
-    if columns > 0 {
-        let described = prepared.columns();
-        sink.columns(
-            described
-                .iter()
-                .map(|column| Column {
-                    name: column.name().to_owned(),
-                    declared_type: column.decl_type().unwrap_or_default().to_owned(),
-                })
-                .collect(),
-        )?;
-    }
     let mut rows = prepared.raw_query();
+    let mut columns = 0;
+    // Only the first step finds out that the schema has changed since the statement was compiled, and compiles it again:
+    // before it, a cached statement would tell the columns of yesterday.
+    let mut is_described = false;
     while let Some(row) = rows.next()? {
+        if !is_described {
+            let statement: &rusqlite::Statement<'_> = row.as_ref();
+            columns = statement.column_count();
+            sink.columns(describe(statement))?;
+            is_described = true;
+        }
         sink.row(&RowValues { row, columns })?;
     }
+    drop(rows);
+    if !is_described && prepared.column_count() > 0 {
+        sink.columns(describe(prepared))?;
+    }
     sink.end()
+}
+
+fn describe(statement: &rusqlite::Statement<'_>) -> Vec<Column> {
+    let column = |column: rusqlite::Column<'_>| Column {
+        name: column.name().to_owned(),
+        declared_type: column.decl_type().unwrap_or_default().to_owned(),
+    };
+    statement.columns().into_iter().map(column).collect()
 }
 
 /// Puts the true reason into errors of which SQLite knows only that its callback said no.
@@ -300,19 +360,4 @@ fn explain(connection: &GuardedConnection, error: Error) -> Error {
         (ffi::SQLITE_ERROR, Some(reason), _) => Error::of_code(ffi::SQLITE_AUTH, reason),
         _ => error,
     }
-}
-
-/// Whether the statement is a VACUUM: its program says so, whatever its text looks like.
-fn is_vacuum(sqlite: &Connection, sql: &str) -> bool {
-    let has_vacuum = || -> rusqlite::Result<bool> {
-        let mut program = sqlite.prepare(&format!("EXPLAIN {sql}"))?;
-        let mut operations = program.raw_query();
-        while let Some(operation) = operations.next()? {
-            if operation.get_ref(1)?.as_str() == Ok("Vacuum") {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    };
-    has_vacuum().unwrap_or(false)
 }

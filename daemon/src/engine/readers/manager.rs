@@ -39,7 +39,7 @@ impl Manager for ReaderManager {
             return Err(RecycleError::message("the connection panicked or is in use"));
         };
         if connection.in_transaction() {
-            connection.run("ROLLBACK")?;
+            connection.run("ROLLBACK;")?;
         }
         Ok(())
     }

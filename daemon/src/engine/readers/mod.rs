@@ -14,7 +14,7 @@ use self::{manager::ReaderManager, router::Router};
 pub(crate) use snapshot::Snapshot;
 
 use super::{
-    cancel::Cancel,
+    cancel::{Cancel, Interruption},
     connection::{Config, GuardedConnection},
     error::{Error, Kind},
     run::{self, Access, Collector, RowSink, Stop},
@@ -71,11 +71,12 @@ impl Readers {
             // A single statement has a snapshot of its own.
             let is_several = batch.statements.len() > 1;
             if is_several {
-                connection.run("BEGIN")?;
+                connection.run("BEGIN;")?;
             }
             let outcome = run_batch(connection, &batch, &cancel, max_answer_bytes, revision);
-            if is_several {
-                connection.run("ROLLBACK")?;
+            // An I/O error may have ended it already, and is what the client should hear of.
+            if connection.in_transaction() {
+                connection.run("ROLLBACK;")?;
             }
             outcome
         })
@@ -118,9 +119,7 @@ impl Readers {
             .map_or(READER_WAIT, |deadline| READER_WAIT.min(deadline.saturating_duration_since(now.into_std())));
         let timeouts = Timeouts { wait: Some(wait), create: None, recycle: None };
         self.pool.timeout_get(&timeouts).await.map_err(|error| match error {
-            PoolError::Timeout(_) => {
-                cancel.interruption().map_or_else(readers_busy, |interruption| interruption.error())
-            }
+            PoolError::Timeout(_) => cancel.interruption().map_or_else(readers_busy, Interruption::error),
             PoolError::Backend(error) => error,
             PoolError::Closed => super::shutting_down(),
             other => Error::internal(format_args!("taking a reader: {other}")),
@@ -159,9 +158,22 @@ fn run_batch(
     revision: u64,
 ) -> Result<BatchResult, Error> {
     connection.watch.begin(cancel, None);
+    let results = read_all(connection, batch, max_answer_bytes);
+    connection.watch.end();
+    Ok(BatchResult { results: results?, revision })
+}
+
+fn read_all(
+    connection: &GuardedConnection,
+    batch: &Batch,
+    max_answer_bytes: usize,
+) -> Result<Vec<Result<StatementResult, Error>>, Error> {
     let mut budget_bytes = max_answer_bytes;
     let mut results = Vec::with_capacity(batch.statements.len());
     for (index, statement) in batch.statements.iter().enumerate() {
+        if let Some(interruption) = connection.watch.is_over() {
+            return Err(interruption.error().at(index));
+        }
         let result = read(connection, statement, &mut budget_bytes).map_err(|error| error.at(index));
         let interruption = connection.watch.interruption();
         if batch.mode == Mode::Atomic || interruption.is_some() {
@@ -170,8 +182,7 @@ fn run_batch(
             results.push(result);
         }
     }
-    connection.watch.end();
-    Ok(BatchResult { results, revision })
+    Ok(results)
 }
 
 fn read(
@@ -187,11 +198,7 @@ fn read(
 fn failure(stop: Stop) -> Error {
     match stop {
         Stop::Failed(error) => error,
-        Stop::Needs(_) => Error::new(
-            Kind::Denied,
-            "SQLITE_READONLY",
-            "the statement changes the connection or the file, and only reads are possible here; send it by Execute",
-        ),
+        Stop::Needs(_) => run::not_for_readers(),
     }
 }
 

@@ -29,7 +29,7 @@ impl Snapshot {
         max_answer_bytes: usize,
     ) -> Result<Self, Error> {
         let revision = interact(&reader, |connection| {
-            connection.run("BEGIN")?;
+            connection.run("BEGIN;")?;
             // BEGIN alone takes no snapshot; the first read does.
             meta::revision(&connection.sqlite)
         })

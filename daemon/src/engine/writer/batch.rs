@@ -21,7 +21,7 @@ pub(super) enum Outcome {
     Needs(Access),
     /// It, or in mode EACH the statement with this index, ended the whole transaction, others' batches with it.
     TransactionLost(Option<usize>, Error),
-    /// It ran for too long while others of its group wait, and ended the whole transaction.
+    /// It ran for too long while others of its group wait. It was undone, or has ended the whole transaction.
     TooLong,
 }
 
@@ -32,8 +32,6 @@ pub(super) struct Done {
     pub(super) answer: Answer,
     /// Whether it may have changed the database.
     pub(super) writes: bool,
-    /// Whether files are attached that must be let go of.
-    pub(super) attaches: bool,
 }
 
 /// What a batch is allowed.
@@ -57,11 +55,15 @@ pub(super) fn run(connection: &GuardedConnection, batch: &Batch, cancel: &Cancel
     connection.watch.begin(cancel, terms.limit);
     let outcome = guarded(connection, batch, terms);
     let interruption = connection.watch.end();
+    if let Outcome::Failed(_) = outcome
+        && interruption == Some(Interruption::GroupTime)
+    {
+        return Outcome::TooLong;
+    }
     if !connection.in_transaction() && terms.access != Access::OutsideTransaction {
         // INSERT OR ROLLBACK, RAISE(ROLLBACK), a full disk, an I/O error, an interrupted write: SQLite has rolled back
         // everything (https://sqlite.org/lang_transaction.html, "Response To Errors Within A Transaction").
         return match outcome {
-            _ if interruption == Some(Interruption::GroupTime) => Outcome::TooLong,
             Outcome::Failed(error) if batch.mode == Mode::Each && interruption.is_none() => {
                 Outcome::TransactionLost(error.statement_index, error)
             }
@@ -82,7 +84,7 @@ fn guarded(connection: &GuardedConnection, batch: &Batch, terms: &Terms<'_>) -> 
     if let Some(id) = request_id {
         match meta::stored_answer(connection, id, batch) {
             Ok(Some(answer)) => {
-                return Outcome::Done(Done { answer: Answer::Replayed(answer), writes: false, attaches: false });
+                return Outcome::Done(Done { answer: Answer::Replayed(answer), writes: false });
             }
             Ok(None) => {}
             Err(error) => return Outcome::Failed(error),
@@ -107,15 +109,12 @@ fn guarded(connection: &GuardedConnection, batch: &Batch, terms: &Terms<'_>) -> 
     // COMMIT would set it back, but other batches come before that.
     if progress.defers_foreign_keys
         && terms.checks_deferred_keys
-        && let Err(error) = connection.run("PRAGMA defer_foreign_keys = OFF")
+        && let Err(error) = connection.run("PRAGMA defer_foreign_keys = OFF;")
     {
         return Outcome::Failed(error);
     }
     match attempt {
-        Ok(result) => {
-            let Progress { writes, attaches, .. } = progress;
-            Outcome::Done(Done { answer: Answer::Fresh(result), writes, attaches })
-        }
+        Ok(result) => Outcome::Done(Done { answer: Answer::Fresh(result), writes: progress.writes }),
         Err(Stop::Failed(error)) => Outcome::Failed(error),
         Err(Stop::Needs(access)) => Outcome::Needs(access),
     }
@@ -125,7 +124,6 @@ fn guarded(connection: &GuardedConnection, batch: &Batch, terms: &Terms<'_>) -> 
 struct Progress {
     budget_bytes: usize,
     writes: bool,
-    attaches: bool,
     defers_foreign_keys: bool,
 }
 
@@ -174,13 +172,15 @@ fn statement(
     terms: &Terms<'_>,
     progress: &mut Progress,
 ) -> Result<StatementResult, Stop> {
+    if let Some(interruption) = connection.watch.is_over() {
+        return Err(Stop::Failed(interruption.error().at(index)));
+    }
     let mut collector = Collector::new(&mut progress.budget_bytes);
     let ran = run::run(connection, &batch.statements[index], terms.access, &mut collector);
     match ran {
         Ok(Ran { result, writes, traits }) => {
             let result = collector.into_result(result);
             progress.writes |= writes;
-            progress.attaches |= traits.attaches;
             progress.defers_foreign_keys |= traits.defers_foreign_keys;
             Ok(result)
         }
@@ -204,9 +204,9 @@ struct Savepoint {
     release: &'static str,
 }
 
-const BATCH: Savepoint = Savepoint { open: "SAVEPOINT batch", undo: "ROLLBACK TO batch", release: "RELEASE batch" };
+const BATCH: Savepoint = Savepoint { open: "SAVEPOINT batch;", undo: "ROLLBACK TO batch;", release: "RELEASE batch;" };
 const STATEMENT: Savepoint =
-    Savepoint { open: "SAVEPOINT statement", undo: "ROLLBACK TO statement", release: "RELEASE statement" };
+    Savepoint { open: "SAVEPOINT statement;", undo: "ROLLBACK TO statement;", release: "RELEASE statement;" };
 
 /// Runs something in a savepoint, which is undone if it fails.
 fn in_savepoint<T>(
@@ -233,9 +233,11 @@ fn in_savepoint<T>(
     if !connection.in_transaction() {
         return outcome;
     }
-    if outcome.is_err() {
-        connection.run(savepoint.undo).map_err(Stop::Failed)?;
+    let undone = if outcome.is_err() { connection.run(savepoint.undo) } else { Ok(()) };
+    if let Err(error) = undone.and_then(|()| connection.run(savepoint.release)) {
+        // Half of it could still be in the transaction: better no transaction than that.
+        connection.run("ROLLBACK;").map_err(Stop::Failed)?;
+        return Err(Stop::Failed(error));
     }
-    connection.run(savepoint.release).map_err(Stop::Failed)?;
     outcome
 }

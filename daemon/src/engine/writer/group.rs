@@ -30,6 +30,23 @@ const GROUP_INTAKE_TIME: Duration = Duration::from_millis(5);
 /// small part of the work.
 const BESIDE_OTHERS_TIME: Duration = Duration::from_millis(50);
 
+/// Statements of one batch of mode EACH that may end the transaction before the batch fails as a whole: each of them makes
+/// the group run again.
+const CONDEMNED_MAX: usize = 16;
+
+/// What bounds a group.
+#[derive(Clone, Copy, Debug)]
+pub(in super::super) struct Bounds {
+    /// See [`GROUP_MAX_BATCHES`].
+    pub(in super::super) batches: usize,
+    /// See [`GROUP_MAX_BYTES`].
+    pub(in super::super) size_bytes: usize,
+    /// See [`GROUP_INTAKE_TIME`].
+    pub(in super::super) intake_time: Duration,
+    /// See [`BESIDE_OTHERS_TIME`].
+    pub(in super::super) beside_others_time: Duration,
+}
+
 /// The batches of the open transaction.
 #[derive(Default)]
 struct Group {
@@ -62,7 +79,7 @@ impl WriterThread {
             std::iter::once(first).chain(waiting).for_each(|job| answer(job, Err(error.clone())));
             return;
         }
-        let until = Instant::now() + GROUP_INTAKE_TIME;
+        let until = Instant::now() + self.bounds.intake_time;
         let mut group = Group::default();
         let mut postponed = None;
         let mut next = Some(first);
@@ -72,23 +89,25 @@ impl WriterThread {
                 answer(job, Err(interruption.error()));
             } else {
                 let mut member = Member { job, state: State::Waiting, condemned: Vec::new() };
-                let limit =
-                    (!group.members.is_empty()).then(|| (Instant::now() + BESIDE_OTHERS_TIME, Interruption::GroupTime));
-                match self.run_member(&mut member, &group, limit) {
+                let limit = (!group.members.is_empty())
+                    .then(|| (Instant::now() + self.bounds.beside_others_time, Interruption::GroupTime));
+                match self.run_with(&mut member, &group, Access::Shared, limit) {
                     Step::In => group.push(member),
                     Step::Postponed(access) => postponed = Some((member.job, access)),
                     Step::TransactionLost => {
                         group.push(member);
-                        self.rerun(&mut group);
+                        self.rerun(&mut group, Access::Shared);
                         break;
                     }
                     Step::TooLong => {
                         postponed = Some((member.job, Access::Shared));
-                        self.rerun(&mut group);
+                        if !self.is_open() {
+                            self.rerun(&mut group, Access::Shared);
+                        }
                     }
                 }
             }
-            if postponed.is_some() || group.is_full() || Instant::now() >= until {
+            if postponed.is_some() || group.is_full(self.bounds) || Instant::now() >= until {
                 break;
             }
             next = self.next_waiting_batch();
@@ -113,7 +132,7 @@ impl WriterThread {
             Step::In => group.push(member),
             Step::TransactionLost => {
                 group.push(member);
-                self.rerun(&mut group);
+                self.rerun(&mut group, access);
             }
             Step::Postponed(more) if more != access => {
                 self.roll_back();
@@ -124,22 +143,19 @@ impl WriterThread {
                 group.push(member);
             }
         }
-        if access == Access::OutsideTransaction {
-            // It has committed itself. The revision tells watchers that something has happened.
-            if let Err(error) = self.begin() {
-                tracing::error!(%error, "cannot count the revision of a statement outside transactions");
-            }
+        // It has committed itself. The revision tells watchers that something has happened.
+        if access == Access::OutsideTransaction
+            && group.writes() > 0
+            && let Err(error) = self.begin()
+        {
+            tracing::error!(%error, "cannot count the revision of a statement outside transactions");
+            group.uncount(self.committed_revision());
         }
-        let attaches = group.members.iter().any(|member| matches!(&member.state, State::Done(done) if done.attaches));
         self.finish(group);
-        if attaches && let Err(error) = self.connection().and_then(|connection| connection.detach_all()) {
-            tracing::warn!(%error, "cannot detach a file; opening the database anew");
-            self.give_up_connection();
+        // Undoing a batch lets go of nothing, so one that has failed may have left a file behind, too.
+        if access == Access::Alone {
+            self.detach_all();
         }
-    }
-
-    fn run_member(&mut self, member: &mut Member, group: &Group, limit: Option<(Instant, Interruption)>) -> Step {
-        self.run_with(member, group, Access::Shared, limit)
     }
 
     fn run_with(
@@ -173,12 +189,12 @@ impl WriterThread {
                 Step::In
             }
             Outcome::Needs(access) => Step::Postponed(access),
-            Outcome::TransactionLost(Some(statement), error) => {
+            Outcome::TransactionLost(Some(statement), error) if member.condemned.len() < CONDEMNED_MAX => {
                 member.condemned.push((statement, error));
                 member.state = State::Waiting;
                 Step::TransactionLost
             }
-            Outcome::TransactionLost(None, error) => {
+            Outcome::TransactionLost(_, error) => {
                 member.state = State::Failed(error);
                 Step::TransactionLost
             }
@@ -188,9 +204,12 @@ impl WriterThread {
 
     /// Runs the members of a lost transaction again, without the one that lost it: nobody has been answered yet. Each
     /// round takes one culprit out, so it ends.
-    fn rerun(&mut self, group: &mut Group) {
+    fn rerun(&mut self, group: &mut Group, access: Access) {
         'round: loop {
             self.roll_back();
+            if access == Access::Alone {
+                self.detach_all();
+            }
             if let Err(error) = self.begin() {
                 return group.fail(&error);
             }
@@ -200,7 +219,7 @@ impl WriterThread {
             while let Some(mut member) = members.next() {
                 if !matches!(member.state, State::Failed(_)) {
                     member.state = State::Waiting;
-                    match self.run_member(&mut member, group, None) {
+                    match self.run_with(&mut member, group, access, None) {
                         Step::In => {}
                         Step::TransactionLost => {
                             group.push(member);
@@ -241,6 +260,17 @@ impl WriterThread {
     }
 }
 
+impl Default for Bounds {
+    fn default() -> Self {
+        Self {
+            batches: GROUP_MAX_BATCHES,
+            size_bytes: GROUP_MAX_BYTES,
+            intake_time: GROUP_INTAKE_TIME,
+            beside_others_time: BESIDE_OTHERS_TIME,
+        }
+    }
+}
+
 /// How a member's run ended.
 enum Step {
     /// It is in the transaction, or has failed alone.
@@ -249,7 +279,7 @@ enum Step {
     Postponed(Access),
     /// It has ended the transaction.
     TransactionLost,
-    /// It ran too long and has ended the transaction.
+    /// It ran too long, and may have ended the transaction.
     TooLong,
 }
 
@@ -259,13 +289,25 @@ impl Group {
         self.members.push(member);
     }
 
-    fn is_full(&self) -> bool {
-        self.members.len() >= GROUP_MAX_BATCHES || self.size_bytes >= GROUP_MAX_BYTES
+    fn is_full(&self, bounds: Bounds) -> bool {
+        self.members.len() >= bounds.batches || self.size_bytes >= bounds.size_bytes
     }
 
     /// How many members have changed the database: so many revisions the group will be.
     fn writes(&self) -> u64 {
         self.members.iter().filter(|member| matches!(&member.state, State::Done(done) if done.writes)).count() as u64
+    }
+
+    /// Makes the members' answers those of batches that are not counted.
+    fn uncount(&mut self, revision: u64) {
+        for member in &mut self.members {
+            if let State::Done(done) = &mut member.state {
+                done.writes = false;
+                if let Answer::Fresh(result) = &mut done.answer {
+                    result.revision = revision;
+                }
+            }
+        }
     }
 
     /// Fails every member, with the error of the whole unless it has one of its own.

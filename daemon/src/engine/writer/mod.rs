@@ -19,6 +19,7 @@ use std::{
 
 use tokio::sync::{mpsc, oneshot};
 
+pub(super) use group::Bounds;
 pub(crate) use transaction::WriteTransaction;
 
 use super::{
@@ -66,11 +67,17 @@ struct Job {
 impl Writer {
     /// Opens the connection and starts the thread.
     pub(super) fn start(config: &Config) -> Result<Self, Error> {
+        Self::start_bounded(config, Bounds::default())
+    }
+
+    /// As [`Writer::start`], with groups bounded so.
+    pub(super) fn start_bounded(config: &Config, bounds: Bounds) -> Result<Self, Error> {
         let connection = GuardedConnection::open_writer(config)?;
         let revision = Arc::new(AtomicU64::new(meta::create(&connection)?));
         let (queue, requests) = mpsc::channel(config.queue_jobs);
         let runtime = tokio::runtime::Handle::current();
-        let writer = thread::WriterThread::new(connection, config.clone(), requests, Arc::clone(&revision), runtime);
+        let writer =
+            thread::WriterThread::new(connection, config.clone(), bounds, requests, Arc::clone(&revision), runtime);
         let thread = std::thread::Builder::new()
             .name("writer".into())
             .spawn(move || writer.run())

@@ -19,6 +19,7 @@ use super::{
     },
     Job, Request,
     batch::{self, Outcome, Terms},
+    group::Bounds,
 };
 
 /// The state of the writer's thread.
@@ -26,6 +27,8 @@ pub(super) struct WriterThread {
     /// `None` while the database cannot be opened.
     connection: Option<GuardedConnection>,
     pub(super) config: Config,
+    /// What bounds a group.
+    pub(super) bounds: Bounds,
     requests: mpsc::Receiver<Request>,
     /// Requests that were taken from the queue but come after what is being done.
     held: VecDeque<Request>,
@@ -39,11 +42,20 @@ impl WriterThread {
     pub(super) fn new(
         connection: GuardedConnection,
         config: Config,
+        bounds: Bounds,
         requests: mpsc::Receiver<Request>,
         committed_revision: Arc<AtomicU64>,
         runtime: Handle,
     ) -> Self {
-        Self { connection: Some(connection), config, requests, held: VecDeque::new(), committed_revision, runtime }
+        Self {
+            connection: Some(connection),
+            config,
+            bounds,
+            requests,
+            held: VecDeque::new(),
+            committed_revision,
+            runtime,
+        }
     }
 
     /// Serves requests until the last sender has gone and the queue is empty; then checkpoints.
@@ -65,8 +77,8 @@ impl WriterThread {
     pub(super) fn next_waiting_batch(&mut self) -> Option<Job> {
         match self.held.pop_front().or_else(|| self.requests.try_recv().ok())? {
             Request::Batch(job) => Some(job),
-            other => {
-                self.held.push_front(other);
+            transaction @ Request::Transaction(_) => {
+                self.held.push_front(transaction);
                 None
             }
         }
@@ -88,16 +100,31 @@ impl WriterThread {
         self.connection = None;
     }
 
+    /// Whether a transaction is open.
+    pub(super) fn is_open(&self) -> bool {
+        self.connection.as_ref().is_some_and(GuardedConnection::in_transaction)
+    }
+
+    /// Lets go of every file that was attached.
+    pub(super) fn detach_all(&mut self) {
+        if let Some(connection) = &self.connection
+            && let Err(error) = connection.detach_all()
+        {
+            tracing::warn!(%error, "cannot detach a file; opening the database anew");
+            self.give_up_connection();
+        }
+    }
+
     /// Opens a transaction that holds the database's write lock.
     pub(super) fn begin(&mut self) -> Result<(), Error> {
-        self.connection()?.run("BEGIN IMMEDIATE").map_err(error::locked_by_another_process)
+        self.connection()?.run("BEGIN IMMEDIATE;").map_err(error::locked_by_another_process)
     }
 
     /// Rolls back, if there is something to roll back.
     pub(super) fn roll_back(&mut self) {
         if let Some(connection) = &self.connection
             && connection.in_transaction()
-            && let Err(error) = connection.run("ROLLBACK")
+            && let Err(error) = connection.run("ROLLBACK;")
         {
             tracing::error!(%error, "cannot roll back; opening the database anew");
             self.give_up_connection();
@@ -111,7 +138,7 @@ impl WriterThread {
         if is_new {
             meta::set_revision(connection, revision)?;
         }
-        connection.run("COMMIT")?;
+        connection.run("COMMIT;")?;
         self.committed_revision.store(revision, Ordering::Release);
         Ok(())
     }
@@ -142,7 +169,9 @@ pub(super) fn checkpoint(connection: &GuardedConnection) {
     match outcome {
         Ok(0) => tracing::info!("checkpointed the write-ahead log"),
         Ok(_) => {
-            tracing::warn!("the write-ahead log is not empty: another process is reading the database; nothing is lost")
+            tracing::warn!(
+                "the write-ahead log is not empty: another process is reading the database; nothing is lost"
+            );
         }
         Err(error) => tracing::warn!(%error, "cannot checkpoint the write-ahead log; nothing is lost"),
     }

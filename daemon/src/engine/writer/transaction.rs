@@ -2,6 +2,7 @@
 //! waits or lasts too long.
 
 use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, OnceLock,
         mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
@@ -138,10 +139,7 @@ impl WriterThread {
             self.serve(&operations, &cut);
         }
         self.roll_back();
-        if let Err(error) = self.connection().and_then(|connection| connection.detach_all()) {
-            tracing::warn!(%error, "cannot detach a file; opening the database anew");
-            self.give_up_connection();
-        }
+        self.detach_all();
     }
 
     fn serve(&mut self, operations: &Receiver<Operation>, cut: &OnceLock<Error>) {
@@ -178,7 +176,14 @@ impl WriterThread {
                 }
                 Operation::Query { statement, cancel, mut sink, reply } => {
                     let outcome = self.query(&statement, &cancel, deadline, &mut *sink);
+                    let is_lost = !self.is_open();
+                    if is_lost {
+                        let _ = cut.set(lost(outcome.as_ref().err()));
+                    }
                     let _ = reply.send(outcome);
+                    if is_lost {
+                        return;
+                    }
                 }
                 Operation::Commit { reply } => {
                     let revision = self.committed_revision() + u64::from(writes);
@@ -200,10 +205,6 @@ impl WriterThread {
                 }
             }
         }
-    }
-
-    fn is_open(&mut self) -> bool {
-        self.connection().is_ok_and(|connection| connection.in_transaction())
     }
 
     fn execute(&mut self, batch: Batch, cancel: Cancel, deadline: Instant) -> Result<(Answer, bool), Error> {
@@ -237,12 +238,17 @@ impl WriterThread {
     ) -> Result<(), Error> {
         let connection = self.connection()?;
         connection.watch.begin(cancel, Some((deadline, Interruption::TransactionTime)));
-        let outcome = run::run(connection, statement, Access::Read, sink);
+        // The sink is the service's; what goes wrong in it must not end the writer.
+        let run = || run::run(connection, statement, Access::Read, sink);
+        let Ok(outcome) = catch_unwind(AssertUnwindSafe(run)) else {
+            self.give_up_connection();
+            return Err(Error::internal("running a query in a transaction (a panic)"));
+        };
         connection.watch.end();
         match outcome {
             Ok(_) => Ok(()),
             Err(Stop::Failed(error)) => Err(error.at(0)),
-            Err(Stop::Needs(_)) => Err(Error::internal("running a query in a transaction")),
+            Err(Stop::Needs(_)) => Err(run::not_for_readers()),
         }
     }
 }
