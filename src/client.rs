@@ -30,8 +30,9 @@ use crate::{
 pub struct Client {
     grpc: Grpc,
     endpoint: Endpoint,
-    /// Streams that are kept open for ordinary calls, because a message on one costs less than a call.
-    streams: Arc<Streams>,
+    /// Streams that are kept open for ordinary calls, because a message on one costs less than a call. `None` if every
+    /// request is to be a call.
+    streams: Option<Arc<Streams>>,
     timeout: Option<Duration>,
 }
 
@@ -63,7 +64,7 @@ impl Client {
     pub async fn connect(endpoint: impl Into<Endpoint>) -> Result<Self, Error> {
         let endpoint = endpoint.into();
         let grpc = connector::connect(&endpoint).await?;
-        let streams = Arc::new(Streams::new(grpc.clone(), endpoint.clone()));
+        let streams = Some(Arc::new(Streams::new(grpc.clone(), endpoint.clone())));
         Ok(Self { grpc, endpoint, streams, timeout: None })
     }
 
@@ -91,6 +92,14 @@ impl Client {
         self
     }
 
+    /// The same client without the streams that it keeps open for ordinary requests: each then is a gRPC call of its own,
+    /// which costs more, but no request can wait for one that was sent before it.
+    #[must_use]
+    pub fn without_streams(mut self) -> Self {
+        self.streams = None;
+        self
+    }
+
     /// Where the daemon listens.
     #[must_use]
     pub fn endpoint(&self) -> &Endpoint {
@@ -100,15 +109,8 @@ impl Client {
     /// Asks the daemon who it is.
     pub async fn ping(&self) -> Result<Pong, Error> {
         let pong = self.grpc.clone().ping(self.call(proto::PingRequest::default())).await;
-        let pong = pong.map_err(|status| Error::from_status(&status, &self.endpoint))?.into_inner();
-        Ok(Pong {
-            version: pong.version,
-            database: pong.database,
-            revision: pong.revision,
-            pid: pong.pid,
-            start_time: pong.start_time.and_then(|time| time.try_into().ok()).unwrap_or(SystemTime::UNIX_EPOCH),
-            sqlite_version: pong.sqlite_version,
-        })
+        let pong = pong.map_err(|status| Error::from_status(&status, &self.endpoint))?;
+        Ok(Pong::from_proto(pong.into_inner()))
     }
 
     /// Runs one statement, read or write, in a transaction of its own. Its rows are at most 16 MiB (unless the daemon was
@@ -121,7 +123,8 @@ impl Client {
     pub async fn execute_batch(&self, batch: Batch) -> Result<BatchResult, Error> {
         let request = batch.into_proto();
         if request.encoded_len() <= STREAM_MAX_REQUEST_BYTES
-            && let Some(stream) = self.streams.shared().await?
+            && let Some(streams) = &self.streams
+            && let Some(stream) = streams.shared().await?
         {
             return session::execute(&stream, request, self.timeout).await;
         }
@@ -157,5 +160,18 @@ impl Client {
             request.set_timeout(timeout);
         }
         request
+    }
+}
+
+impl Pong {
+    pub(crate) fn from_proto(pong: proto::PingResponse) -> Self {
+        Self {
+            version: pong.version,
+            database: pong.database,
+            revision: pong.revision,
+            pid: pong.pid,
+            start_time: pong.start_time.and_then(|time| time.try_into().ok()).unwrap_or(SystemTime::UNIX_EPOCH),
+            sqlite_version: pong.sqlite_version,
+        }
     }
 }

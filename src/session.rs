@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
+    client::Pong,
     error::Error,
     params::Params,
     pipeline::Pipeline,
@@ -58,6 +59,14 @@ impl Session {
     pub async fn query(&self, sql: impl Into<String>, params: Params) -> Result<Rows, Error> {
         let request = query(sql, params);
         Rows::of_session(self.pipeline.ask_for_rows(request, self.timeout).await?).await
+    }
+
+    /// Asks the daemon who it is.
+    pub async fn ping(&self) -> Result<Pong, Error> {
+        match self.pipeline.ask(Request::Ping(proto::PingRequest::default()), self.timeout).await? {
+            Response::Ping(pong) => Ok(Pong::from_proto(pong)),
+            _ => Err(unexpected("ping")),
+        }
     }
 
     /// Opens a transaction.

@@ -1,6 +1,10 @@
 //! The command line: what may be written, and what `--help` says about it.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    num::{NonZeroU64, NonZeroUsize},
+    path::PathBuf,
+    time::Duration,
+};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -48,6 +52,9 @@ pub(crate) enum Command {
     /// Stop the daemon: it finishes the work in hand, then ends
     #[command(after_help = SHUTDOWN_HELP)]
     Shutdown(ShutdownArguments),
+    /// Measure how fast the daemon does one kind of work
+    #[command(after_help = BENCH_HELP)]
+    Bench(BenchArguments),
 }
 
 #[derive(Args, Debug)]
@@ -152,6 +159,84 @@ pub(crate) struct ShutdownArguments {
     pub(crate) no_wait: bool,
 }
 
+#[derive(Args, Debug)]
+pub(crate) struct BenchArguments {
+    /// What is done
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) workload: Workload,
+    /// How many clients do it, each with a connection of its own
+    #[arg(long, value_name = "NUMBER", default_value = "1")]
+    pub(crate) clients: NonZeroUsize,
+    /// Requests that each client has under way at once
+    #[arg(long, value_name = "NUMBER", default_value = "1")]
+    pub(crate) pipeline: NonZeroUsize,
+    /// Statements in each request; 1 without it, for import 1000
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) batch: Option<NonZeroUsize>,
+    /// For how long
+    #[arg(long, value_name = "NUMBER", default_value = "5")]
+    pub(crate) seconds: NonZeroU64,
+    /// How requests are sent
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) mode: BenchMode,
+    /// Rows of the table that is read
+    #[arg(long, value_name = "NUMBER", default_value = "100000")]
+    pub(crate) rows: NonZeroU64,
+    /// How the figures are printed
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: BenchFormat,
+    /// Leave the table there
+    #[arg(long)]
+    pub(crate) keep: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Workload {
+    /// Nothing but the way to the daemon and back
+    #[default]
+    Ping,
+    /// Write a row
+    Insert,
+    /// Read a row by its key
+    PointRead,
+    /// Read the whole table; counted are rows
+    Scan,
+    /// Nine point reads to one insert
+    Mixed,
+    /// Write many rows in each request
+    Import,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BenchMode {
+    /// As the client library does it by itself
+    #[default]
+    Default,
+    /// A gRPC call a request
+    Unary,
+    /// A session a client
+    Session,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BenchFormat {
+    /// For people
+    #[default]
+    Text,
+    /// One JSON object, times in nanoseconds
+    Json,
+}
+
+impl BenchArguments {
+    pub(crate) fn batch(&self) -> usize {
+        match (self.batch, self.workload) {
+            (Some(batch), _) => batch.get(),
+            (None, Workload::Import) => 1000,
+            (None, _) => 1,
+        }
+    }
+}
+
 impl ExecuteArguments {
     pub(crate) fn mode(&self) -> Mode {
         if self.each { Mode::Each } else { self.mode }
@@ -250,6 +335,16 @@ Examples:
 
 It is done when the daemon's process is gone, so that another one can be started
 at once. It waits 30 s for that, or as long as --timeout says.";
+
+const BENCH_HELP: &str = "\
+Examples:
+  skylinedb-cli bench --workload insert --clients 64
+  skylinedb-cli bench --workload point-read --pipeline 64 --mode session
+  skylinedb-cli bench --workload scan --rows 1000000 --format json
+
+It makes a table of its own in the daemon's database and drops it at the end,
+unless --keep is given. scripts/compare runs the same work against PostgreSQL
+and against programs that open the file themselves.";
 
 #[cfg(test)]
 mod tests {

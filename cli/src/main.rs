@@ -26,9 +26,11 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: args::Arguments) -> Result<(), Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::refused(format!("cannot start: {error}")))?;
+    // One client needs one thread; a benchmark with several should not be limited by it.
+    let mut runtime = match &arguments.command {
+        args::Command::Bench(bench) if bench.clients.get() > 1 => tokio::runtime::Builder::new_multi_thread(),
+        _ => tokio::runtime::Builder::new_current_thread(),
+    };
+    let runtime = runtime.enable_all().build().map_err(|error| Failure::refused(format!("cannot start: {error}")))?;
     runtime.block_on(commands::run(arguments))
 }

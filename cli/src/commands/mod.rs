@@ -1,5 +1,6 @@
 //! The commands, a file each, and what they have in common.
 
+mod bench;
 mod chunked;
 mod execute;
 mod facts;
@@ -26,6 +27,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Ping(arguments) => within(timeout, ping::run(endpoint, &arguments)).await,
         Command::Execute(arguments) => within(timeout, execute::run(endpoint, arguments)).await,
         Command::Query(arguments) => within(timeout, query::run(endpoint, arguments)).await,
+        Command::Bench(arguments) => within(timeout, bench::run(endpoint, arguments)).await,
         Command::Start(arguments) => within(timeout, start::run(endpoint, arguments)).await,
         Command::Shutdown(arguments) => shutdown::run(endpoint, timeout, &arguments).await,
     }

@@ -1,0 +1,102 @@
+//! Runs the same work against SkylineDB, against processes that open the file themselves, and against PostgreSQL, in turns
+//! on one machine, and prints medians and ratios. `scripts/compare` builds and installs what it needs.
+//!
+//! `case` says what is done; `skyline`, `direct`, `postgres` and `floor` each do it in their way; `table` prints.
+
+mod case;
+mod direct;
+mod floor;
+mod measurement;
+mod postgres;
+mod process;
+mod rest;
+mod skyline;
+mod table;
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+use crate::{case::CASES, measurement::Measurement, table::Table};
+
+/// Compare SkylineDB with what people would use instead, on this machine, now.
+#[derive(Debug, Parser)]
+#[command(name = "skylinedb-compare")]
+struct Arguments {
+    /// Seconds for each measurement
+    #[arg(long, default_value_t = 5)]
+    seconds: u64,
+    /// How often everything is measured, in turns; medians are printed
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+    /// Only cases whose name has this in it
+    #[arg(long, default_value = "")]
+    only: String,
+    /// Where databases and sockets lie while it runs; it should be on the disk that is meant to be measured
+    #[arg(long)]
+    folder: Option<PathBuf>,
+    /// Print JSON instead of a table
+    #[arg(long)]
+    json: bool,
+    #[command(subcommand)]
+    part: Option<Part>,
+}
+
+/// The parts that run in processes of their own.
+#[derive(Debug, Subcommand)]
+enum Part {
+    /// One process that opens the file itself
+    #[command(hide = true)]
+    DirectWorker(direct::Worker),
+    /// A bare tonic service that answers and does nothing else
+    #[command(hide = true)]
+    Floor {
+        /// Where it listens
+        socket: PathBuf,
+    },
+}
+
+fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    match arguments.part {
+        Some(Part::DirectWorker(worker)) => worker.run(),
+        Some(Part::Floor { socket }) => floor::serve(&socket),
+        None => compare(&arguments),
+    }
+}
+
+fn compare(arguments: &Arguments) -> anyhow::Result<()> {
+    let folder = match &arguments.folder {
+        Some(folder) => tempfile::tempdir_in(folder)?,
+        None => tempfile::tempdir()?,
+    };
+    let postgres = postgres::Cluster::start(folder.path())?;
+    let skyline = skyline::Daemon::start(&folder.path().join("skyline"))?;
+    let floor = floor::Server::start(folder.path())?;
+    let mut table = Table::new();
+    for case in CASES.iter().filter(|case| case.name.contains(&arguments.only)) {
+        for round in 0..arguments.rounds {
+            eprintln!("{} ({} of {})", case.name, round + 1, arguments.rounds);
+            let seconds = arguments.seconds;
+            table.add(case, "SkylineDB", skyline.measure(case, seconds)?);
+            if case.has_rivals() {
+                table.add(case, "direct", direct::measure(folder.path(), case, seconds)?);
+                table.add(case, "PostgreSQL", postgres.measure(case, seconds)?);
+            }
+            if case.has_floor() {
+                table.add(case, "bare tonic", floor.measure(case, seconds)?);
+            }
+        }
+    }
+    if "at rest".contains(&arguments.only) {
+        for _ in 0..arguments.rounds {
+            rest::measure(folder.path(), &mut table)?;
+        }
+    }
+    if arguments.json {
+        println!("{}", table.to_json())
+    } else {
+        print!("{}", table.to_text())
+    }
+    Ok(())
+}
