@@ -104,12 +104,12 @@ fn query_streams_the_columns_first_and_then_the_rows() {
     let messages: Vec<Value> =
         serde_json::Deserializer::from_str(&output.stdout).into_iter().map(|message| message.expect("JSON")).collect();
 
-    assert_eq!(messages.len(), 2, "{messages:#?}");
-    let names: Vec<&Value> =
-        messages[0]["columns"].as_array().expect("columns").iter().map(|column| &column["name"]).collect();
+    let columns = messages.first().and_then(|message| message["columns"].as_array()).expect("columns come first");
+    let names: Vec<&Value> = columns.iter().map(|column| &column["name"]).collect();
     assert_eq!(names, ["big", "real", "text", "blob", "nil"]);
+    let rows: Vec<&Value> = messages.iter().filter_map(|message| message["rows"].as_array()).flatten().collect();
     let values = json!([{"integer": "9223372036854775807"}, {"real": 1.5}, {"text": "text"}, {"blob": "AP8="}, {}]);
-    assert_eq!(messages[1], json!({"rows": [{"values": values}]}));
+    assert_eq!(rows, [&json!({"values": values})]);
 }
 
 #[test]

@@ -40,6 +40,8 @@ pub(crate) enum Interruption {
     TransactionTime,
     /// The others of the group have waited long enough for this batch: it will be run again on its own.
     GroupTime,
+    /// The runtime's thread has no more time for this read: it will be run again where it may take long.
+    InlineTime,
 }
 
 /// What the progress handler of one connection looks at.
@@ -105,6 +107,7 @@ impl Interruption {
                  (--transaction-timeout); everybody else's writes wait for it",
             ),
             Self::GroupTime => Error::internal("a long batch was to be run on its own"),
+            Self::InlineTime => Error::internal("a long read was to be run elsewhere"),
         }
     }
 }

@@ -59,9 +59,6 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Statements that a connection keeps compiled. A compiled INSERT takes some 3 KiB.
 const CACHED_STATEMENTS: usize = 256;
 
-/// The part of the file that readers see as memory: a page that is read costs no system call and no copy.
-const READER_MMAP_BYTES: i64 = 1 << 30;
-
 /// How large the write-ahead log stays on disk once a checkpoint has emptied it.
 const WAL_SIZE_LIMIT_BYTES: i64 = 64 << 20;
 
@@ -107,7 +104,13 @@ impl GuardedConnection {
     pub(super) fn open_reader(config: &Config) -> Result<Self, Error> {
         let connection = Self::open(config, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
         connection.sqlite.pragma_update(None, "query_only", true)?;
-        connection.sqlite.pragma_update(None, "mmap_size", READER_MMAP_BYTES)?;
+        Ok(connection)
+    }
+
+    /// Opens a connection that can only read, for a thread that must not wait.
+    pub(super) fn open_impatient_reader(config: &Config) -> Result<Self, Error> {
+        let connection = Self::open_reader(config)?;
+        connection.sqlite.busy_timeout(Duration::ZERO)?;
         Ok(connection)
     }
 

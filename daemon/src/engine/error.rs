@@ -85,6 +85,16 @@ impl Error {
         )
     }
 
+    /// What a sink says to a read that is run here and now when its rows are more than it takes at once.
+    pub(crate) fn not_now() -> Self {
+        Self::new(Kind::Internal, NOT_NOW, "a read with many rows was to be run elsewhere")
+    }
+
+    /// Whether this is [`Error::not_now`].
+    pub(super) fn is_not_now(&self) -> bool {
+        self.reason == NOT_NOW
+    }
+
     /// The same error, of the statement with this index.
     pub(crate) fn at(mut self, statement_index: usize) -> Self {
         self.statement_index = Some(statement_index);
@@ -129,6 +139,8 @@ impl From<rusqlite::Error> for Error {
         }
     }
 }
+
+const NOT_NOW: &str = "NOT_NOW";
 
 /// After what time a client should try again where another process holds the lock.
 const BUSY_RETRY_AFTER: Duration = Duration::from_millis(100);

@@ -69,9 +69,14 @@ impl Database {
         self.readers.can_run(batch)
     }
 
+    /// Runs a batch of reads here and now. `None` if that would take long: then it is for [`Database::read`].
+    pub(crate) fn read_now(&self, batch: &Batch, cancel: &Cancel) -> Option<Result<BatchResult, Error>> {
+        // Taken before the snapshot, so that the snapshot has at least this revision.
+        self.readers.batch_now(batch, cancel, self.revision())
+    }
+
     /// Runs a batch of reads.
     pub(crate) async fn read(&self, batch: Batch, cancel: Cancel) -> Result<BatchResult, Error> {
-        // Taken before the snapshot, so that the snapshot has at least this revision.
         let revision = self.revision();
         self.readers.batch(batch, cancel, revision).await
     }
@@ -79,6 +84,17 @@ impl Database {
     /// Puts a batch into the writer's queue. The answer comes when it is committed.
     pub(crate) async fn submit(&self, batch: Batch, cancel: Cancel) -> Result<PendingAnswer, Error> {
         self.writer.submit(batch, cancel).await
+    }
+
+    /// Runs one statement that reads here and now, if it is short and the sink takes all its rows. `None` if it is for
+    /// [`Database::query`], from the start.
+    pub(crate) fn query_now(
+        &self,
+        statement: &Statement,
+        cancel: &Cancel,
+        sink: &mut dyn RowSink,
+    ) -> Option<Result<(), Error>> {
+        self.readers.query_now(statement, cancel, sink)
     }
 
     /// Runs one statement that reads, and hands its rows to a sink.

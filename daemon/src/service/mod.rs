@@ -24,7 +24,7 @@ use crate::{
     engine::{Batch, Cancel, Database, Error, Kind, RowSink, Statement, shutting_down},
     lifecycle::{Lifecycle, Work},
 };
-use query::{ChunkSink, RowChunks};
+use query::{ChunkSink, OneChunk, RowChunks};
 use session::Session;
 
 /// How much may be asked for.
@@ -102,7 +102,11 @@ impl Service {
     /// Runs a batch outside of transactions.
     async fn execute_batch(&self, batch: Batch, cancel: Cancel) -> Result<proto::ExecuteResponse, Error> {
         if self.database.is_read(&batch) {
-            return Ok(translate::execute_response(self.database.read(batch, cancel).await?));
+            let result = match self.database.read_now(&batch, &cancel) {
+                Some(result) => result,
+                None => self.database.read(batch, cancel).await,
+            };
+            return result.map(translate::execute_response);
         }
         let pending = self.database.submit(batch, cancel).await?;
         translate::answer(pending.await.unwrap_or_else(|_| Err(shutting_down())))
@@ -114,6 +118,13 @@ impl Service {
             Error::new(Kind::Invalid, "NO_STATEMENT", "the request has no statement; set `statement`")
         })?;
         translate::statement(statement, self.limits.sql_bytes)
+    }
+
+    /// Runs a query outside of transactions here and now, if it is short; otherwise `None`.
+    fn query_now(&self, statement: &Statement, cancel: &Cancel) -> Option<Result<proto::QueryResponse, Error>> {
+        let mut chunk = OneChunk::default();
+        let outcome = self.database.query_now(statement, cancel, &mut chunk)?;
+        Some(outcome.map(|()| chunk.into_answer()))
     }
 
     /// Starts a query outside of transactions.
@@ -165,6 +176,9 @@ impl proto::skyline_db_service_server::SkylineDbService for Service {
         let (metadata, _, request) = request.into_parts();
         let statement = self.query_statement(request)?;
         let cancel = Cancel::at(deadline(&metadata));
+        if let Some(answer) = self.query_now(&statement, &cancel) {
+            return Ok(Response::new(Box::pin(futures_util::stream::iter([Ok(answer?)]))));
+        }
         let guards = (cancel.on_drop(), work);
         let chunks = self.query_rows(statement, &cancel);
         let stream =

@@ -17,6 +17,13 @@ use crate::engine::{Cancel, Column, Error, Interruption, Kind, RowSink, RowValue
 /// Rows in one message: large enough that a message's own cost does not count, small enough that the first rows come soon.
 const CHUNK_BYTES: usize = 64 << 10;
 
+/// Takes all the rows of a query that is run here and now, if they are few.
+#[derive(Default)]
+pub(super) struct OneChunk {
+    chunk: proto::QueryResponse,
+    size_bytes: usize,
+}
+
 /// The engine's end: collects rows and sends them.
 pub(super) struct ChunkSink {
     chunks: Sender<proto::QueryResponse>,
@@ -33,6 +40,30 @@ pub(super) struct RowChunks {
     chunks: Receiver<proto::QueryResponse>,
     query: Option<BoxFuture<'static, Result<(), Error>>>,
     outcome: Result<(), Error>,
+}
+
+impl OneChunk {
+    /// The whole answer.
+    pub(super) fn into_answer(self) -> proto::QueryResponse {
+        self.chunk
+    }
+}
+
+impl RowSink for OneChunk {
+    fn columns(&mut self, columns: Vec<Column>) -> Result<(), Error> {
+        self.chunk.columns = translate::columns(columns);
+        Ok(())
+    }
+
+    fn row(&mut self, row: &RowValues<'_>) -> Result<(), Error> {
+        let row = translate::row(row);
+        self.size_bytes += row.encoded_len();
+        if self.size_bytes > CHUNK_BYTES {
+            return Err(Error::not_now());
+        }
+        self.chunk.rows.push(row);
+        Ok(())
+    }
 }
 
 impl ChunkSink {

@@ -1,16 +1,24 @@
 //! The read path: a deadpool pool of connections that cannot write, and the router that tells reads from writes.
 
+mod inline;
 mod manager;
 mod router;
 mod snapshot;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use deadpool::managed::{Object, Pool, PoolError, Timeouts};
 use deadpool_sqlite::{InteractError, Runtime};
 use tokio::sync::Semaphore;
 
-use self::{manager::ReaderManager, router::Router};
+use self::{
+    inline::{Fingerprint, Inline},
+    manager::ReaderManager,
+    router::Router,
+};
 pub(crate) use snapshot::Snapshot;
 
 use super::{
@@ -24,6 +32,9 @@ use super::{
 /// How long a read waits for a free connection before it is refused.
 const READER_WAIT: Duration = Duration::from_secs(30);
 
+/// A longer batch is for the pool.
+const INLINE_MAX_BYTES: usize = 64 << 10;
+
 /// When a client that found every connection taken should come again.
 const READERS_BUSY_RETRY_AFTER: Duration = Duration::from_millis(100);
 
@@ -31,6 +42,7 @@ const READERS_BUSY_RETRY_AFTER: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub(super) struct Readers {
     pool: Pool<ReaderManager>,
+    inline: Arc<Inline>,
     router: Arc<Router>,
     /// Snapshots that sessions hold, at most as many as there are readers beside them: they may be held for long, and
     /// must not take the last connection.
@@ -51,6 +63,7 @@ impl Readers {
             .map_err(|error| Error::internal(format_args!("making the pool of readers: {error}")))?;
         Ok(Self {
             pool,
+            inline: Arc::new(Inline::open(config)?),
             router: Arc::new(Router::new(GuardedConnection::open_reader(config)?)),
             snapshots: Arc::new(Semaphore::new(config.readers)),
             max_answer_bytes: config.max_answer_bytes,
@@ -63,17 +76,31 @@ impl Readers {
         batch.statements.iter().all(|statement| self.router.is_read(&statement.sql))
     }
 
+    /// Runs a batch of reads on one snapshot, here and now. `None` if that would take long.
+    pub(super) fn batch_now(
+        &self,
+        batch: &Batch,
+        cancel: &Cancel,
+        revision: u64,
+    ) -> Option<Result<BatchResult, Error>> {
+        if batch.size_bytes > INLINE_MAX_BYTES {
+            return None;
+        }
+        self.inline.run(Fingerprint::of(&batch.statements), cancel, |connection| {
+            run_on_snapshot(connection, batch, self.max_answer_bytes, revision)
+        })
+    }
+
     /// Runs a batch of reads on one snapshot.
     pub(super) async fn batch(&self, batch: Batch, cancel: Cancel, revision: u64) -> Result<BatchResult, Error> {
         let reader = self.reader(&cancel).await?;
-        let max_answer_bytes = self.max_answer_bytes;
+        let (max_answer_bytes, inline) = (self.max_answer_bytes, Arc::clone(&self.inline));
         interact(&reader, move |connection| {
-            // A single statement has a snapshot of its own.
-            let is_several = batch.statements.len() > 1;
-            if is_several {
-                connection.run("BEGIN;")?;
-            }
-            let outcome = run_batch(connection, &batch, &cancel, max_answer_bytes, revision);
+            let begin = Instant::now();
+            connection.watch.begin(&cancel, None);
+            let outcome = run_on_snapshot(connection, &batch, max_answer_bytes, revision);
+            connection.watch.end();
+            inline.learn(Fingerprint::of(&batch.statements), begin.elapsed());
             // An I/O error may have ended it already, and is what the client should hear of.
             if connection.in_transaction() {
                 connection.run("ROLLBACK;")?;
@@ -81,6 +108,17 @@ impl Readers {
             outcome
         })
         .await
+    }
+
+    /// Runs one statement here and now, if it is short and its sink takes all its rows at once. `None` if it must be run
+    /// by [`Readers::query`], from the start.
+    pub(super) fn query_now(
+        &self,
+        statement: &Statement,
+        cancel: &Cancel,
+        sink: &mut dyn RowSink,
+    ) -> Option<Result<(), Error>> {
+        self.inline.run(Fingerprint::of([statement]), cancel, |connection| run_query(connection, statement, sink))
     }
 
     /// Runs one statement and hands its rows to a sink, which may make it wait.
@@ -91,7 +129,16 @@ impl Readers {
         mut sink: Box<dyn RowSink + Send>,
     ) -> Result<(), Error> {
         let reader = self.reader(&cancel).await?;
-        interact(&reader, move |connection| run_query(connection, &statement, &cancel, &mut *sink)).await
+        let inline = Arc::clone(&self.inline);
+        interact(&reader, move |connection| {
+            let begin = Instant::now();
+            connection.watch.begin(&cancel, None);
+            let outcome = run_query(connection, &statement, &mut *sink);
+            connection.watch.end();
+            inline.learn(Fingerprint::of([&statement]), begin.elapsed());
+            outcome
+        })
+        .await
     }
 
     /// Opens a snapshot that a session holds for as long as it likes.
@@ -138,29 +185,22 @@ async fn interact<T: Send + 'static>(
     })
 }
 
-fn run_query(
-    connection: &GuardedConnection,
-    statement: &Statement,
-    cancel: &Cancel,
-    sink: &mut dyn RowSink,
-) -> Result<(), Error> {
-    connection.watch.begin(cancel, None);
-    let outcome = run::run(connection, statement, Access::Read, sink);
-    connection.watch.end();
-    outcome.map(drop).map_err(|stop| failure(stop).at(0))
+fn run_query(connection: &GuardedConnection, statement: &Statement, sink: &mut dyn RowSink) -> Result<(), Error> {
+    run::run(connection, statement, Access::Read, sink).map(drop).map_err(|stop| failure(stop).at(0))
 }
 
-fn run_batch(
+/// Runs a batch in a transaction if it needs one for its snapshot. It is left open.
+fn run_on_snapshot(
     connection: &GuardedConnection,
     batch: &Batch,
-    cancel: &Cancel,
     max_answer_bytes: usize,
     revision: u64,
 ) -> Result<BatchResult, Error> {
-    connection.watch.begin(cancel, None);
-    let results = read_all(connection, batch, max_answer_bytes);
-    connection.watch.end();
-    Ok(BatchResult { results: results?, revision })
+    // A single statement has a snapshot of its own.
+    if batch.statements.len() > 1 {
+        connection.run("BEGIN;")?;
+    }
+    Ok(BatchResult { results: read_all(connection, batch, max_answer_bytes)?, revision })
 }
 
 fn read_all(

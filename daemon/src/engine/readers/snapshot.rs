@@ -10,7 +10,7 @@ use super::{
         run::RowSink,
         statement::{Batch, BatchResult, Statement},
     },
-    Reader, interact, run_batch, run_query,
+    Reader, interact, read_all, run_query,
 };
 
 /// An open snapshot. Dropping it ends it: the pool rolls back what it takes back.
@@ -45,8 +45,13 @@ impl Snapshot {
     /// Runs a batch of reads on the snapshot.
     pub(crate) async fn execute(&self, batch: Batch, cancel: Cancel) -> Result<BatchResult, Error> {
         let (revision, max_answer_bytes) = (self.revision, self.max_answer_bytes);
-        interact(&self.reader, move |connection| run_batch(connection, &batch, &cancel, max_answer_bytes, revision))
-            .await
+        interact(&self.reader, move |connection| {
+            connection.watch.begin(&cancel, None);
+            let results = read_all(connection, &batch, max_answer_bytes);
+            connection.watch.end();
+            Ok(BatchResult { results: results?, revision })
+        })
+        .await
     }
 
     /// Runs one statement on the snapshot and hands its rows to a sink.
@@ -56,6 +61,12 @@ impl Snapshot {
         cancel: Cancel,
         mut sink: Box<dyn RowSink + Send>,
     ) -> Result<(), Error> {
-        interact(&self.reader, move |connection| run_query(connection, &statement, &cancel, &mut *sink)).await
+        interact(&self.reader, move |connection| {
+            connection.watch.begin(&cancel, None);
+            let outcome = run_query(connection, &statement, &mut *sink);
+            connection.watch.end();
+            outcome
+        })
+        .await
     }
 }

@@ -138,3 +138,13 @@ async fn a_panic_in_a_transactions_query_ends_the_transaction_and_not_the_writer
     engine.run(&["INSERT INTO t VALUES (3)"]).await.expect("the others' turn");
     assert_eq!(engine.integers().await, [3]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_is_closed_does_not_wait_for_a_transaction_that_nobody_ends() {
+    let engine = Engine::new().await;
+    let transaction = engine.hold().await;
+    execute(&transaction, "INSERT INTO t VALUES (1)").await.expect("a row");
+    tokio::task::block_in_place(|| engine.close());
+    let error = transaction.commit().await.expect_err("a transaction that was cut");
+    assert_eq!(error.reason, "SHUTTING_DOWN");
+}

@@ -73,6 +73,11 @@ impl WriterThread {
         }
     }
 
+    /// Whether nobody can send requests any more, because the database is being closed.
+    pub(super) fn is_closing(&self) -> bool {
+        self.requests.is_closed()
+    }
+
     /// The next batch, if one is waiting. Anything else that waits is kept for later.
     pub(super) fn next_waiting_batch(&mut self) -> Option<Job> {
         match self.held.pop_front().or_else(|| self.requests.try_recv().ok())? {

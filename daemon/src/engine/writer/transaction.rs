@@ -25,6 +25,9 @@ use super::{
     thread::WriterThread,
 };
 
+/// How long an open transaction may keep the writer from noticing that the daemon ends.
+const CLOSING_LOOK: Duration = Duration::from_millis(100);
+
 /// The session's side of an open transaction. Dropping it rolls back.
 #[derive(Debug)]
 pub(crate) struct WriteTransaction {
@@ -146,13 +149,21 @@ impl WriterThread {
         let deadline = Instant::now() + self.config.transaction_timeout;
         let idle = self.config.transaction_idle_timeout;
         let mut writes = false;
+        let mut idle_until = Instant::now() + idle;
         loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let operation = match operations.recv_timeout(idle.min(left)) {
+            let limit = idle_until.min(deadline);
+            let wait = limit.saturating_duration_since(Instant::now()).min(CLOSING_LOOK);
+            let operation = match operations.recv_timeout(wait) {
                 Ok(operation) => operation,
                 Err(RecvTimeoutError::Disconnected) => return,
                 Err(RecvTimeoutError::Timeout) => {
-                    let error = if left <= idle { Interruption::TransactionTime.error() } else { idle_too_long(idle) };
+                    let error = match Instant::now() {
+                        // The daemon is about to end, and has waited for this transaction as long as it was told to.
+                        _ if self.is_closing() => shutting_down(),
+                        now if now >= deadline => Interruption::TransactionTime.error(),
+                        now if now >= idle_until => idle_too_long(idle),
+                        _ => continue,
+                    };
                     tracing::warn!(%error, "cut a session's transaction");
                     let _ = cut.set(error);
                     return;
@@ -204,6 +215,7 @@ impl WriterThread {
                     return;
                 }
             }
+            idle_until = Instant::now() + idle;
         }
     }
 

@@ -131,12 +131,32 @@ impl Session {
                         Err(error) => Pending::Answered(response(id, Err(error))),
                     });
                 }
-                Ok(request) => self.held = Some(request),
+                Ok(request) => match self.answer_now(&request) {
+                    Some(answer) => self.pending.push_back(Pending::Answered(response(id, answer))),
+                    None => self.held = Some(request),
+                },
                 Err(error) => self.pending.push_back(Pending::Answered(response(id, Err(error)))),
             }
             self.run_held();
         }
         self.run_held();
+    }
+
+    /// The answer to a read that is short and need not wait for anything.
+    fn answer_now(&self, request: &Request) -> Option<Result<Response, Error>> {
+        if self.transaction.is_some() || !self.pending.iter().all(|one| matches!(one, Pending::Answered(_))) {
+            return None;
+        }
+        let (service, cancel) = (&self.service, &request.cancel);
+        match &request.action {
+            Action::Execute(batch) => {
+                let result = service.database.read_now(batch, cancel)?;
+                Some(result.map(|result| Response::Execute(translate::execute_response(result))))
+            }
+            Action::Query(statement) => Some(service.query_now(statement, cancel)?.map(Response::Query)),
+            Action::Ping(request) => Some(service.pong(request).map(Response::Ping)),
+            _ => None,
+        }
     }
 
     fn run_held(&mut self) {
