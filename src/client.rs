@@ -13,7 +13,7 @@ use crate::{
     endpoint::Endpoint,
     error::Error,
     params::Params,
-    pipeline::Pipeline,
+    pipeline::{self, Pipeline},
     proto::v1 as proto,
     result::{BatchResult, StatementResult},
     rows::Rows,
@@ -124,7 +124,7 @@ impl Client {
         let request = batch.into_proto();
         if request.encoded_len() <= STREAM_MAX_REQUEST_BYTES
             && let Some(streams) = &self.streams
-            && let Some(stream) = streams.shared().await?
+            && let Some(stream) = pipeline::within(self.timeout, streams.shared()).await?
         {
             return session::execute(&stream, request, self.timeout).await;
         }
@@ -134,7 +134,7 @@ impl Client {
     }
 
     /// Runs one statement that reads, and streams its rows.
-    pub async fn query(&self, sql: impl Into<String>, params: Params) -> Result<Rows, Error> {
+    pub async fn query(&self, sql: impl Into<String>, params: Params) -> Result<Rows<'static>, Error> {
         let request = self.call(session::query(sql, params));
         let messages = self.grpc.clone().query(request).await;
         let messages = messages.map_err(|status| Error::from_status(&status, &self.endpoint))?;
@@ -143,7 +143,8 @@ impl Client {
 
     /// Opens a session.
     pub async fn session(&self) -> Result<Session, Error> {
-        let pipeline = Pipeline::open(self.grpc.clone(), self.endpoint.clone()).await?;
+        let opening = Pipeline::open(self.grpc.clone(), self.endpoint.clone());
+        let pipeline = pipeline::within(self.timeout, opening).await?;
         Ok(Session::new(Arc::new(pipeline), self.timeout))
     }
 

@@ -1,7 +1,12 @@
 //! Connects tonic to a Unix domain socket.
 
+use std::{io, path::Path, time::Duration};
+
 use hyper_util::rt::TokioIo;
-use tokio::net::UnixStream;
+use tokio::{
+    net::UnixStream,
+    time::{Instant, sleep},
+};
 use tonic::transport::{Channel, Endpoint as Uri};
 use tower::service_fn;
 
@@ -18,6 +23,10 @@ const CALL_WINDOW_BYTES: u32 = 1 << 20;
 /// up no other.
 const CONNECTION_WINDOW_BYTES: u32 = (1 << 31) - 1;
 
+/// How long to try, and how often, while the daemon is there but more connect at once than its socket lets wait.
+const CROWD_PATIENCE: Duration = Duration::from_secs(5);
+const CROWD_PAUSE: Duration = Duration::from_millis(5);
+
 /// Connects to the daemon there. The connection is made anew when it breaks and is needed again.
 pub(crate) async fn connect(endpoint: &Endpoint) -> Result<Grpc, Error> {
     // The authority is not used: the connector knows the socket. It has to be there, and localhost is usual.
@@ -27,7 +36,7 @@ pub(crate) async fn connect(endpoint: &Endpoint) -> Result<Grpc, Error> {
     let path = endpoint.path().to_owned();
     let connector = service_fn(move |_| {
         let path = path.clone();
-        async move { UnixStream::connect(path).await.map(TokioIo::new) }
+        async move { connect_socket(&path).await.map(TokioIo::new) }
     });
     let channel = channel
         .connect_with_connector(connector)
@@ -35,6 +44,19 @@ pub(crate) async fn connect(endpoint: &Endpoint) -> Result<Grpc, Error> {
         .map_err(|error| Error::NotRunning { looked: vec![(endpoint.clone(), root_cause(&error))] })?;
     // The daemon has its own limits; here, whatever the caller has asked for is taken.
     Ok(Grpc::new(channel).max_decoding_message_size(usize::MAX).max_encoding_message_size(usize::MAX))
+}
+
+/// A Unix socket whose queue is full refuses at once (EAGAIN), unlike one of TCP: that does not mean that nobody is there.
+async fn connect_socket(path: &Path) -> io::Result<UnixStream> {
+    let begin = Instant::now();
+    loop {
+        match UnixStream::connect(path).await {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && begin.elapsed() < CROWD_PATIENCE => {
+                sleep(CROWD_PAUSE).await;
+            }
+            outcome => return outcome,
+        }
+    }
 }
 
 fn root_cause(error: &tonic::transport::Error) -> String {

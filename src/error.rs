@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use tonic::Status;
+use tonic::{Code, ConnectError, Status, TimeoutExpired};
 use tonic_types::StatusExt as _;
 
 use crate::{endpoint::Endpoint, proto::v1 as proto};
@@ -14,13 +14,14 @@ use crate::{endpoint::Endpoint, proto::v1 as proto};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// No daemon listens where it was looked for.
+    /// No daemon listens where it was looked for. Nothing was sent, so that nothing was done.
     #[error("{}", not_running(.looked))]
     NotRunning {
         /// Where it was looked for, and what was found there instead.
         looked: Vec<(Endpoint, String)>,
     },
-    /// The daemon answered with an error. Nothing of the request was kept.
+    /// The daemon answered with an error. Nothing of the request was kept; only with DEADLINE_EXCEEDED it may be that it was
+    /// being committed in that instant.
     #[error(transparent)]
     Database(Box<DatabaseError>),
     /// The connection broke before the answer came. Whether a write was kept is not known: ask for it with the same
@@ -115,17 +116,46 @@ impl From<DatabaseError> for Error {
 }
 
 impl Error {
-    /// The error behind a status of a call to this daemon: its own answer, or the news that it is not there any more.
+    /// The error behind a status of a call to this daemon: its own answer, or what became of the way to it.
     pub(crate) fn from_status(status: &Status, endpoint: &Endpoint) -> Self {
         // What the connection says of itself has a source; what the daemon answers has none.
         if std::error::Error::source(status).is_none() && !is_of_http2(status) {
             return DatabaseError::from_status(status).into();
         }
-        Self::lost(endpoint, root_cause(status))
+        if has_source::<TimeoutExpired>(status) {
+            return Self::late();
+        }
+        let cause = root_cause(status);
+        if has_source::<ConnectError>(status) {
+            return Self::NotRunning { looked: vec![(endpoint.clone(), cause)] };
+        }
+        // This is hyper's word for a request that was not sent yet; a stream that was reset has the same code.
+        if status.code() == Code::Cancelled && !is_of_http2(status) {
+            return Self::unsent(endpoint, cause);
+        }
+        // The daemon may have done it, even if it is not there any more: NotRunning would invite to do it again.
+        Self::ConnectionLost { endpoint: endpoint.clone(), cause }
     }
 
-    /// The error for a connection that broke: is the daemon still there?
-    pub(crate) fn lost(endpoint: &Endpoint, cause: String) -> Self {
+    /// The error for a request whose time is over on this side.
+    pub(crate) fn late() -> Self {
+        DatabaseError {
+            code: Code::DeadlineExceeded.into(),
+            reason: "DEADLINE_EXCEEDED".to_owned(),
+            message:
+                "no answer came within the time limit; the request was given up, unless it was being committed in \
+                      that instant"
+                    .to_owned(),
+            sqlite_code: 0,
+            statement_index: None,
+            sql_offset: None,
+            retry_after: None,
+        }
+        .into()
+    }
+
+    /// The error for a request that was not sent, because the connection had broken before: is the daemon still there?
+    pub(crate) fn unsent(endpoint: &Endpoint, cause: String) -> Self {
         match std::os::unix::net::UnixStream::connect(endpoint.path()) {
             Ok(_) => Self::ConnectionLost { endpoint: endpoint.clone(), cause },
             Err(error) => Self::NotRunning { looked: vec![(endpoint.clone(), error.to_string())] },
@@ -136,6 +166,11 @@ impl Error {
 /// Whether the status is what tonic makes of a stream that was reset: it keeps no source then.
 fn is_of_http2(status: &Status) -> bool {
     status.message().starts_with("h2 protocol error")
+}
+
+fn has_source<E: std::error::Error + 'static>(status: &Status) -> bool {
+    let mut sources = std::iter::successors(std::error::Error::source(status), |&error| error.source());
+    sources.any(<dyn std::error::Error>::is::<E>)
 }
 
 fn root_cause(status: &Status) -> String {
@@ -156,4 +191,81 @@ fn not_running(looked: &[(Endpoint, String)]) -> String {
         let _ = write!(text, " --endpoint {endpoint}");
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tonic_types::{ErrorDetails, RetryInfo};
+
+    use super::*;
+
+    #[test]
+    fn a_status_of_the_daemon_keeps_every_fact() {
+        let metadata = [("sqlite_code", "2067"), ("statement_index", "1"), ("sql_offset", "10")]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let mut details = ErrorDetails::with_error_info("SQLITE_CONSTRAINT_UNIQUE", "skylinedb", metadata);
+        details.set_retry_info(Some(Duration::from_millis(50)));
+        let status = Status::with_error_details(Code::AlreadyExists, "UNIQUE constraint failed: t.x", details);
+        let expected = DatabaseError {
+            code: 6,
+            reason: "SQLITE_CONSTRAINT_UNIQUE".to_owned(),
+            message: "UNIQUE constraint failed: t.x".to_owned(),
+            sqlite_code: 2067,
+            statement_index: Some(1),
+            sql_offset: Some(10),
+            retry_after: Some(Duration::from_millis(50)),
+        };
+        assert_eq!(expected.to_string(), "UNIQUE constraint failed: t.x (SQLITE_CONSTRAINT_UNIQUE)");
+        assert_eq!(database_error(&status), expected);
+    }
+
+    #[test]
+    fn a_status_without_details_keeps_its_code_and_message() {
+        let error = database_error(&Status::unimplemented("no such call"));
+        assert_eq!((error.code, error.to_string().as_str()), (12, "no such call"));
+        let only_retry = ErrorDetails::with_retry_info(RetryInfo::MAX_RETRY_DELAY.into());
+        let error = database_error(&Status::with_error_details(Code::Unavailable, "later", only_retry));
+        assert_eq!(error.retry_after, Some(RetryInfo::MAX_RETRY_DELAY));
+    }
+
+    #[test]
+    fn the_way_to_the_daemon_has_errors_of_its_own() {
+        let refused = ConnectError(Box::new(std::io::Error::from(std::io::ErrorKind::ConnectionRefused)));
+        let error = from_source(Code::Unavailable, refused);
+        assert!(matches!(error, Error::NotRunning { .. }), "{error:?}");
+        let error = from_source(Code::Cancelled, TimeoutExpired(()));
+        assert!(matches!(&error, Error::Database(error) if error.code == 4), "{error:?}");
+        let error = from_source(Code::Unknown, std::io::Error::from(std::io::ErrorKind::BrokenPipe));
+        assert!(matches!(error, Error::ConnectionLost { .. }), "nobody is there, but it was: {error:?}");
+        let error = from_source(Code::Cancelled, std::io::Error::other("operation was canceled"));
+        assert!(matches!(error, Error::NotRunning { .. }), "it was not sent, and nobody is there: {error:?}");
+    }
+
+    #[test]
+    fn not_running_says_where_it_looked_and_what_to_do() {
+        let places = [("/a.sock", "No such file or directory"), ("/b.sock", "Permission denied")];
+        let looked = places.map(|(path, why)| (Endpoint::new(path), why.to_owned())).to_vec();
+        let error = Error::NotRunning { looked: looked.clone() }.to_string();
+        for text in ["/a.sock: No such file or directory", "/b.sock: Permission denied", "skylinedb-cli start"] {
+            assert!(error.contains(text), "{error}");
+        }
+        assert!(!error.contains("--endpoint"), "{error}");
+        let error = Error::NotRunning { looked: looked[..1].to_vec() }.to_string();
+        assert!(error.ends_with("--endpoint /a.sock"), "{error}");
+    }
+
+    fn database_error(status: &Status) -> DatabaseError {
+        match Error::from_status(status, &Endpoint::new("/not/there.sock")) {
+            Error::Database(error) => *error,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn from_source(code: Code, source: impl std::error::Error + Send + Sync + 'static) -> Error {
+        let mut status = Status::new(code, "the connection's own word");
+        status.set_source(Arc::new(source));
+        Error::from_status(&status, &Endpoint::new("/not/there.sock"))
+    }
 }

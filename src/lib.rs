@@ -1,7 +1,7 @@
 //! Client library of SkylineDB, the local daemon that owns an SQLite database.
 //!
 //! ```
-//! use skylinedb::{Batch, Statement, TransactionKind, params, start::{StartOptions, start_daemon}};
+//! use skylinedb::{Batch, Error, Statement, TransactionKind, params, start::{StartOptions, start_daemon}};
 //! use tokio_stream::StreamExt as _;
 //!
 //! # #[tokio::main]
@@ -20,6 +20,12 @@
 //! let done = client.execute_batch(Batch::new().push(insert("Ada")).push(insert("Grace"))).await?;
 //! println!("two rows on disk, as revision {}", done.revision);
 //!
+//! // Errors carry what SQLite said, for programs and for people.
+//! match client.execute("INSERT INTO person(name) VALUES (?)", params!["Ada"]).await {
+//!     Err(Error::Database(error)) if error.reason == "SQLITE_CONSTRAINT_UNIQUE" => println!("{error}"),
+//!     outcome => panic!("there is an Ada already: {outcome:?}"),
+//! }
+//!
 //! let mut rows = client.query("SELECT id, name FROM person WHERE id > ?", params![0]).await?;
 //! while let Some(row) = rows.next().await {
 //!     let row = row?;
@@ -34,20 +40,6 @@
 //! # assert_eq!(client.execute("SELECT name FROM person", params![]).await?.rows[0].get::<String>(0)?, "Grace");
 //! # drop(session);
 //! client.shutdown().await?;
-//! # Ok(())
-//! # }
-//! ```
-//!
-//! Errors carry what SQLite said, for programs and for people:
-//!
-//! ```no_run
-//! # async fn example(client: skylinedb::Client) -> Result<(), skylinedb::Error> {
-//! use skylinedb::{Error, params};
-//!
-//! match client.execute("INSERT INTO person(name) VALUES (?)", params!["Ada"]).await {
-//!     Err(Error::Database(error)) if error.reason == "SQLITE_CONSTRAINT_UNIQUE" => println!("is there already"),
-//!     outcome => drop(outcome?),
-//! }
 //! # Ok(())
 //! # }
 //! ```

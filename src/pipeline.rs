@@ -1,18 +1,19 @@
 //! One stream to the daemon that carries many requests: they are sent without waiting for each other, and answered in
 //! their order. Sessions use it, and the client does so for ordinary calls.
 
+mod receiver;
+
 use std::{
-    collections::VecDeque,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
 
-use tokio::sync::{Notify, mpsc, oneshot};
-use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Status, Streaming};
+use tokio::sync::{mpsc, oneshot};
+use tokio_stream::{Stream, wrappers::ReceiverStream};
+use tonic::Status;
 
 use crate::{
     connector::Grpc,
@@ -20,12 +21,16 @@ use crate::{
     error::{DatabaseError, Error},
     proto::v1::{self as proto, session_request::Request, session_response::Response},
 };
+use receiver::{Recipient, State, Waiter, Waiting, broken, receive};
 
 /// Requests that wait to be sent. Whoever wants to send more waits, too.
 const WAITING_REQUESTS: usize = 1_024;
 
 /// Parts of a query's answer that wait to be taken; then the daemon waits.
 const WAITING_ROWS: usize = 2;
+
+/// How much longer than its time limit a request is waited for: the daemon's own answer, which says more, should win.
+const LATE: Duration = Duration::from_millis(250);
 
 /// One stream.
 #[derive(Debug)]
@@ -44,35 +49,6 @@ struct Ticket<'p> {
     is_answered: bool,
 }
 
-#[derive(Debug, Default)]
-struct State {
-    waiting: Mutex<Waiting>,
-    /// Told when `Waiting::end` is set.
-    ended: Notify,
-}
-
-#[derive(Debug, Default)]
-struct Waiting {
-    /// Who waits for an answer, in the order of their requests.
-    waiters: VecDeque<Waiter>,
-    /// Why no more answers will come.
-    end: Option<Status>,
-}
-
-#[derive(Debug)]
-struct Waiter {
-    id: u64,
-    since: Instant,
-    to: Recipient,
-}
-
-#[derive(Debug)]
-enum Recipient {
-    One(oneshot::Sender<Result<Response, Status>>),
-    Rows(mpsc::Sender<Result<Response, Status>>),
-    Nobody,
-}
-
 /// The answer to a query, part by part.
 #[derive(Debug)]
 pub(crate) struct Parts {
@@ -88,19 +64,29 @@ impl Pipeline {
         let (requests, outgoing) = mpsc::channel(WAITING_REQUESTS);
         let answers = grpc.session(ReceiverStream::new(outgoing)).await;
         let answers = answers.map_err(|status| Error::from_status(&status, &endpoint))?.into_inner();
+        Ok(Self::over(requests, answers, endpoint))
+    }
+
+    fn over<A>(requests: mpsc::Sender<proto::SessionRequest>, answers: A, endpoint: Endpoint) -> Self
+    where
+        A: Stream<Item = Result<proto::SessionResponse, Status>> + Unpin + Send + 'static,
+    {
         let state = Arc::new(State::default());
         tokio::spawn(receive(answers, Arc::downgrade(&state)));
-        Ok(Self { requests, state, endpoint, next_id: AtomicU64::new(1) })
+        Self { requests, state, endpoint, next_id: AtomicU64::new(1) }
     }
 
     /// Sends a request and waits for its answer.
     pub(crate) async fn ask(&self, request: Request, timeout: Option<Duration>) -> Result<Response, Error> {
-        let (sender, answer) = oneshot::channel();
-        let id = self.send(request, timeout, Recipient::One(sender)).await?;
-        let mut ticket = Ticket { pipeline: self, id, is_answered: false };
-        let answer = answer.await;
-        ticket.is_answered = true;
-        self.understand(answer.unwrap_or_else(|_| Err(Status::unavailable("the session has ended"))))
+        within(timeout, async {
+            let (sender, answer) = oneshot::channel();
+            let id = self.send(request, timeout, Recipient::One(sender)).await?;
+            let mut ticket = Ticket { pipeline: self, id, is_answered: false };
+            let answer = answer.await;
+            ticket.is_answered = true;
+            self.understand(answer.unwrap_or_else(|_| Err(broken("the session has ended"))))
+        })
+        .await
     }
 
     /// Sends a query; its answer comes in parts.
@@ -114,10 +100,14 @@ impl Pipeline {
         Ok(Parts { answer, pipeline: Arc::clone(self), id, is_complete: false })
     }
 
-    /// Sends a request whose answer nobody waits for. Whether there was room for it.
-    pub(crate) fn tell(&self, request: Request) -> bool {
-        let Ok(permit) = self.requests.try_reserve() else { return false };
-        self.send_by(permit, request, None, Recipient::Nobody).is_ok()
+    /// Has the daemon undo the open transaction, before anything that is sent after this. Nobody waits for the answer, and
+    /// it does no harm if no transaction is open.
+    pub(crate) fn roll_back(&self) {
+        let mut waiting = self.state.waiting();
+        match self.requests.try_reserve() {
+            Ok(permit) => self.push(&mut waiting, permit, rollback(), None, Recipient::Nobody).map_or((), drop),
+            Err(_) => waiting.owes_rollback = true,
+        }
     }
 
     /// Whether no more answers will come.
@@ -132,24 +122,34 @@ impl Pipeline {
     }
 
     async fn send(&self, request: Request, timeout: Option<Duration>, to: Recipient) -> Result<u64, Error> {
-        let Ok(permit) = self.requests.reserve().await else { return Err(self.error(&self.state.ended().await)) };
-        self.send_by(permit, request, timeout, to).map_err(|status| self.error(&status))
+        loop {
+            let Ok(permit) = self.requests.reserve().await else {
+                return Err(self.unsent(&self.state.ended().await));
+            };
+            // Under one lock, so that requests and those who wait are in the same order.
+            let mut waiting = self.state.waiting();
+            if !std::mem::take(&mut waiting.owes_rollback) {
+                let sent = self.push(&mut waiting, permit, request, timeout, to);
+                drop(waiting);
+                return sent.map_err(|end| self.unsent(&end));
+            }
+            let _ = self.push(&mut waiting, permit, rollback(), None, Recipient::Nobody); // an end is seen in the next round
+        }
     }
 
-    fn send_by(
+    fn push(
         &self,
+        waiting: &mut Waiting,
         permit: mpsc::Permit<'_, proto::SessionRequest>,
         request: Request,
         timeout: Option<Duration>,
         to: Recipient,
     ) -> Result<u64, Status> {
-        let timeout_ms = timeout.map_or(0, |timeout| u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX).max(1));
-        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        // Under one lock, so that requests and those who wait are in the same order.
-        let mut waiting = self.state.waiting();
         if let Some(end) = &waiting.end {
             return Err(end.clone());
         }
+        let timeout_ms = timeout.map_or(0, |timeout| u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX).max(1));
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         waiting.waiters.push_back(Waiter { id, since: Instant::now(), to });
         permit.send(proto::SessionRequest { id, timeout_ms, request: Some(request) });
         Ok(id)
@@ -173,6 +173,14 @@ impl Pipeline {
 
     fn error(&self, status: &Status) -> Error {
         Error::from_status(status, &self.endpoint)
+    }
+
+    /// The error for a request that was not sent, because the stream had ended before.
+    fn unsent(&self, end: &Status) -> Error {
+        match self.error(end) {
+            Error::ConnectionLost { endpoint, cause } => Error::unsent(&endpoint, cause),
+            other => other,
+        }
     }
 }
 
@@ -205,68 +213,22 @@ impl Drop for Parts {
     }
 }
 
-impl State {
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Waits until no more answers will come, and tells why.
-    async fn ended(&self) -> Status {
-        loop {
-            let ended = self.ended.notified();
-            if let Some(end) = self.waiting().end.clone() {
-                return end;
-            }
-            ended.await;
+/// Gives the work up on this side, should the daemon not have done so in time.
+pub(crate) async fn within<T>(
+    timeout: Option<Duration>,
+    work: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    match timeout {
+        None => work.await,
+        Some(timeout) => {
+            tokio::time::timeout(timeout.saturating_add(LATE), work).await.unwrap_or_else(|_| Err(Error::late()))
         }
     }
 }
 
-/// Brings each answer to whoever waits for it, until the stream ends or nobody can send on it any more.
-async fn receive(mut answers: Streaming<proto::SessionResponse>, state: Weak<State>) {
-    let end = loop {
-        let answer = match answers.message().await {
-            Ok(Some(answer)) => answer,
-            Ok(None) => break Status::unavailable("the daemon has ended the session"),
-            Err(status) => break status,
-        };
-        let Some(state) = state.upgrade() else { return };
-        let Some(response) = answer.response else { break Status::internal("an answer without content") };
-        let rows = {
-            let mut waiting = state.waiting();
-            match waiting.waiters.front() {
-                Some(waiter) if waiter.id == answer.id => {}
-                _ => break Status::internal("an answer to another request than the next one"),
-            }
-            match (waiting.waiters.front().map(|waiter| &waiter.to), answer.more) {
-                (Some(Recipient::Rows(rows)), true) => Some(rows.clone()),
-                (_, true) => None,
-                (_, false) => match waiting.waiters.pop_front().map(|waiter| waiter.to) {
-                    Some(Recipient::One(one)) => {
-                        let _ = one.send(Ok(response)); // it may be that nobody wants it any more
-                        continue;
-                    }
-                    Some(Recipient::Rows(rows)) => Some(rows),
-                    Some(Recipient::Nobody) | None => None,
-                },
-            }
-        };
-        if let Some(rows) = rows {
-            let _ = rows.send(Ok(response)).await;
-        }
-    };
-    let Some(state) = state.upgrade() else { return };
-    let waiters = {
-        let mut waiting = state.waiting();
-        waiting.end = Some(end.clone());
-        std::mem::take(&mut waiting.waiters)
-    };
-    state.ended.notify_waiters();
-    for waiter in waiters {
-        match waiter.to {
-            Recipient::One(one) => drop(one.send(Err(end.clone()))),
-            Recipient::Rows(rows) => drop(rows.send(Err(end.clone())).await),
-            Recipient::Nobody => {}
-        }
-    }
+fn rollback() -> Request {
+    Request::Rollback(proto::RollbackRequest {})
 }
+
+#[cfg(test)]
+mod tests;

@@ -150,3 +150,21 @@ impl BatchResult {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_got_by_number_or_by_name() {
+        let column = |name: &str| proto::Column { name: name.to_owned(), declared_type: String::new() };
+        let values = vec![Value::Integer(5).into_proto(), Value::Null.into_proto()];
+        let row = row(&columns(vec![column("id"), column("name")]), proto::Row { values });
+        assert_eq!(row.get::<i64>(0).expect("by number"), 5);
+        assert_eq!(row.get::<Option<String>>("name").expect("by name"), None);
+        let error = |outcome: Result<String, Error>| outcome.expect_err("no text").to_string();
+        assert!(error(row.get("id")).contains("\"id\""), "it names the column");
+        assert!(error(row.get(2)).contains("no column 2"));
+        assert!(error(row.get("age")).contains("id, name"), "it says what there is");
+    }
+}

@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    marker::PhantomData,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -20,12 +21,15 @@ use crate::{
 
 /// The rows of a query: a [`Stream`] of rows or an error, after which it ends. Rows are fetched as they are taken, so that
 /// any number of them needs little memory. Dropping it ends the query.
+///
+/// Rows of a transaction (`Rows<'_>`) keep it busy: its next answer comes after them.
 #[derive(Debug)]
-pub struct Rows {
+pub struct Rows<'t> {
     source: Source,
     columns: Arc<[Column]>,
     /// Those that have come and are not taken yet.
     ready: VecDeque<proto::Row>,
+    transaction: PhantomData<&'t mut ()>,
 }
 
 #[derive(Debug)]
@@ -40,7 +44,7 @@ enum Source {
     Ended,
 }
 
-impl Rows {
+impl Rows<'_> {
     /// Waits for the columns, which come first.
     pub(crate) async fn of_call(messages: Streaming<proto::QueryResponse>, endpoint: Endpoint) -> Result<Self, Error> {
         Self::begin(Source::Call { messages: Box::new(messages), endpoint }).await
@@ -58,7 +62,7 @@ impl Rows {
     }
 
     async fn begin(source: Source) -> Result<Self, Error> {
-        let mut rows = Self { source, columns: Arc::default(), ready: VecDeque::new() };
+        let mut rows = Self { source, columns: Arc::default(), ready: VecDeque::new(), transaction: PhantomData };
         if let Some(first) = std::future::poll_fn(|context| rows.poll_part(context)).await {
             let first = first?;
             rows.columns = result::columns(first.columns);
@@ -85,7 +89,7 @@ impl Rows {
     }
 }
 
-impl Stream for Rows {
+impl Stream for Rows<'_> {
     type Item = Result<Row, Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {

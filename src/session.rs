@@ -6,7 +6,7 @@ use crate::{
     client::Pong,
     error::Error,
     params::Params,
-    pipeline::Pipeline,
+    pipeline::{self, Pipeline},
     proto::v1::{self as proto, session_request::Request, session_response::Response},
     result::{BatchResult, StatementResult},
     rows::Rows,
@@ -55,10 +55,14 @@ impl Session {
         execute(&self.pipeline, batch.into_proto(), self.timeout).await
     }
 
-    /// Runs one statement that reads, and streams its rows. Later requests of the session wait until they are taken.
-    pub async fn query(&self, sql: impl Into<String>, params: Params) -> Result<Rows, Error> {
+    /// Runs one statement that reads, and streams its rows. Later requests of the session are answered only when all rows
+    /// are taken or given up: whoever waits for one of them must not be the one who is to take the rows.
+    pub async fn query(&self, sql: impl Into<String>, params: Params) -> Result<Rows<'static>, Error> {
         let request = query(sql, params);
-        Rows::of_session(self.pipeline.ask_for_rows(request, self.timeout).await?).await
+        pipeline::within(self.timeout, async {
+            Rows::of_session(self.pipeline.ask_for_rows(request, self.timeout).await?).await
+        })
+        .await
     }
 
     /// Asks the daemon who it is.
@@ -76,8 +80,14 @@ impl Session {
             TransactionKind::Write => proto::TransactionKind::Write,
         };
         let begin = proto::BeginRequest { database: String::new(), kind: kind.into() };
-        match self.pipeline.ask(Request::Begin(begin), self.timeout).await? {
-            Response::Begin(opened) => Ok(Transaction { session: self, revision: opened.revision, is_over: false }),
+        // It is there before the answer is: whoever gives up waiting must not leave a transaction open that he does not know
+        // of, because what he does next would be lost with it.
+        let mut transaction = Transaction { session: self, revision: 0, is_over: false };
+        match transaction.session.pipeline.ask(Request::Begin(begin), transaction.session.timeout).await? {
+            Response::Begin(opened) => {
+                transaction.revision = opened.revision;
+                Ok(transaction)
+            }
             _ => Err(unexpected("begin")),
         }
     }
@@ -100,26 +110,33 @@ impl Transaction<'_> {
         self.session.execute_batch(batch).await
     }
 
-    /// Runs one statement that reads and sees what the transaction has written.
-    pub async fn query(&mut self, sql: impl Into<String>, params: Params) -> Result<Rows, Error> {
+    /// Runs one statement that reads and sees what the transaction has written. While there are rows to be taken, the
+    /// transaction can do nothing else.
+    pub async fn query(&mut self, sql: impl Into<String>, params: Params) -> Result<Rows<'_>, Error> {
         self.session.query(sql, params).await
     }
 
     /// Keeps what the transaction wrote. Returns the revision that it became: for a transaction without a write, the one
     /// that it started from.
+    ///
+    /// A commit that is given up while it is waited for may have been done or not; the transaction is over in any case.
     pub async fn commit(mut self) -> Result<u64, Error> {
-        self.is_over = true;
         match self.session.pipeline.ask(Request::Commit(proto::CommitRequest {}), self.session.timeout).await? {
-            Response::Commit(committed) => Ok(committed.revision),
+            Response::Commit(committed) => {
+                self.is_over = true;
+                Ok(committed.revision)
+            }
             _ => Err(unexpected("commit")),
         }
     }
 
     /// Undoes what the transaction wrote.
     pub async fn rollback(mut self) -> Result<(), Error> {
-        self.is_over = true;
         match self.session.pipeline.ask(Request::Rollback(proto::RollbackRequest {}), self.session.timeout).await? {
-            Response::Rollback(_) => Ok(()),
+            Response::Rollback(_) => {
+                self.is_over = true;
+                Ok(())
+            }
             _ => Err(unexpected("rollback")),
         }
     }
@@ -127,10 +144,9 @@ impl Transaction<'_> {
 
 impl Drop for Transaction<'_> {
     fn drop(&mut self) {
-        // Without room for it the session is swamped with requests, none of which can be this transaction's any more;
-        // then the daemon's own time limit for idle transactions ends it.
+        // After an error, too: the session's next request must not find the transaction open.
         if !self.is_over {
-            self.session.pipeline.tell(Request::Rollback(proto::RollbackRequest {}));
+            self.session.pipeline.roll_back();
         }
     }
 }

@@ -26,6 +26,9 @@ const START_TIME: Duration = Duration::from_secs(30);
 const FIRST_PAUSE: Duration = Duration::from_millis(2);
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
+/// How long one attempt may take. Whoever listens there and does not answer is asked again.
+const ATTEMPT_TIME: Duration = Duration::from_secs(2);
+
 /// How much of a failed daemon's log goes into the error.
 const LOG_END_BYTES: u64 = 4 << 10;
 
@@ -127,7 +130,7 @@ pub async fn start_daemon(options: StartOptions) -> Result<Started, Error> {
         // Asked before the attempt: one that fails after the end of the child fails for good.
         let ended = child.try_wait().map_err(|error| Error::Start(format!("cannot watch the daemon: {error}")))?;
         if let Ok(client) = Client::connect(endpoint.clone()).await
-            && client.ping().await.is_ok()
+            && client.clone().with_timeout(ATTEMPT_TIME).ping().await.is_ok()
         {
             reap(child);
             let log_file = ended.is_none().then_some(log_file);
@@ -141,9 +144,10 @@ pub async fn start_daemon(options: StartOptions) -> Result<Started, Error> {
             return Err(Error::Start(format!("the daemon ended at once ({status}). The end of its log:\n{log}")));
         }
         if begin.elapsed() > START_TIME {
+            let pid = child.id();
+            reap(child);
             return Err(Error::Start(format!(
-                "the daemon (PID {}) does not answer at {endpoint} within {START_TIME:?}. The end of its log, {}:\n{log}",
-                child.id(),
+                "the daemon (PID {pid}) does not answer at {endpoint} within {START_TIME:?}. The end of its log, {}:\n{log}",
                 log_file.display()
             )));
         }

@@ -92,6 +92,23 @@ impl<const N: usize> From<[u8; N]> for Value {
     }
 }
 
+macro_rules! try_into_value {
+    ($($from:ty),*) => {
+        $(impl TryFrom<$from> for Value {
+            type Error = Error;
+
+            /// SQLite's integers are signed: what is larger than [`i64::MAX`] is an [`Error::Conversion`].
+            fn try_from(value: $from) -> Result<Self, Error> {
+                i64::try_from(value).map(Self::Integer).map_err(|_| {
+                    Error::Conversion(format!("{value} does not fit into an INTEGER, which is at most {}", i64::MAX))
+                })
+            }
+        })*
+    };
+}
+
+try_into_value!(u64, usize);
+
 impl<T: Into<Self>> From<Option<T>> for Value {
     fn from(value: Option<T>) -> Self {
         value.map_or(Self::Null, Into::into)
@@ -196,6 +213,13 @@ mod tests {
         assert_eq!(Option::<i64>::from_value(Value::Null).expect("NULL"), None);
         let error = i64::from_value(Value::Null).expect_err("NULL").to_string();
         assert!(error.contains("Option<i64>"), "{error}");
+    }
+
+    #[test]
+    fn an_unsigned_integer_is_a_value_if_it_fits() {
+        assert_eq!(Value::try_from(5_u64).expect("fits"), Value::Integer(5));
+        let error = Value::try_from(u64::MAX).expect_err("too large").to_string();
+        assert!(error.contains("18446744073709551615"), "{error}");
     }
 
     #[test]

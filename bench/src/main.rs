@@ -93,10 +93,7 @@ fn compare(arguments: &Arguments) -> anyhow::Result<()> {
             rest::measure(folder.path(), &mut table)?;
         }
     }
-    if arguments.json {
-        println!("{}", table.to_json())
-    } else {
-        print!("{}", table.to_text())
-    }
+    let printed = if arguments.json { format!("{}\n", table.to_json()) } else { table.to_text() };
+    print!("{printed}");
     Ok(())
 }

@@ -92,15 +92,16 @@ impl Load {
     pub(super) async fn run(mut self, end: Instant) -> Done {
         let mut done = Done::new();
         let mut next = || {
+            let writes = match self.workload {
+                Workload::Insert | Workload::Import => true,
+                Workload::Mixed => self.random.below(100) < MIXED_WRITES,
+                Workload::Ping | Workload::PointRead | Workload::Scan => false,
+            };
             let request = match self.workload {
                 Workload::Ping => Request::Ping,
-                Workload::Insert | Workload::Import => Request::Batch(self.table.insert(self.batch, &mut self.random)),
-                Workload::PointRead => Request::Batch(self.table.point_read(self.batch, &mut self.random)),
                 Workload::Scan => Request::Scan,
-                Workload::Mixed if self.random.below(100) < MIXED_WRITES => {
-                    Request::Batch(self.table.insert(self.batch, &mut self.random))
-                }
-                Workload::Mixed => Request::Batch(self.table.point_read(self.batch, &mut self.random)),
+                _ if writes => Request::Batch(self.table.insert(self.batch, &mut self.random)),
+                _ => Request::Batch(self.table.point_read(self.batch, &mut self.random)),
             };
             let (way, table, items) = (&self.way, &self.table, self.batch as u64);
             async move {

@@ -20,7 +20,7 @@ pub(super) struct Report {
 
 impl Report {
     pub(super) fn new(arguments: &BenchArguments) -> Self {
-        let (workload, mode) = (name(arguments.workload), name(arguments.mode));
+        let (workload, mode) = (name(&arguments.workload), name(&arguments.mode));
         let title = format!(
             "{workload}, {} clients, {} requests each under way, {} in each, mode {mode}",
             arguments.clients,
@@ -88,7 +88,7 @@ impl Report {
     }
 }
 
-fn name(value: impl ValueEnum) -> String {
+fn name(value: &impl ValueEnum) -> String {
     value.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
 }
 

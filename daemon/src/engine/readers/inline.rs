@@ -97,7 +97,9 @@ impl Inline {
     }
 
     fn place(&self, Fingerprint(hash): Fingerprint) -> &AtomicU64 {
-        &self.long[(hash % REMEMBERED as u64) as usize]
+        #[allow(clippy::cast_possible_truncation, reason = "any part of a hash is as good as the whole")]
+        let number = hash as usize % REMEMBERED;
+        &self.long[number]
     }
 }
 
