@@ -6,20 +6,20 @@ use std::{
 };
 
 use prost::Message as _;
-use tonic::Request;
+use tonic::{Request, Response, Status};
 
 use crate::{
     connector::{self, Grpc},
     endpoint::Endpoint,
     error::Error,
+    kept_stream::KeptStream,
     params::Params,
-    pipeline::{self, Pipeline},
-    proto::v1 as proto,
+    pipeline::{self, Pipeline, Place},
+    proto::v1::{self as proto, session_request::Request as Asked, session_response::Response as Answered},
     result::{BatchResult, StatementResult},
     rows::Rows,
     session::{self, Session},
     statement::{Batch, Statement},
-    streams::Streams,
 };
 
 /// A client of a daemon. It is cheap to clone, and clones share one connection; any number of tasks may use it at once.
@@ -30,9 +30,8 @@ use crate::{
 pub struct Client {
     grpc: Grpc,
     endpoint: Endpoint,
-    /// Streams that are kept open for ordinary calls, because a message on one costs less than a call. `None` if every
-    /// request is to be a call.
-    streams: Option<Arc<Streams>>,
+    /// The stream that is kept open for ordinary requests. `None` if every request is to be a call.
+    stream: Option<Arc<KeptStream>>,
     timeout: Option<Duration>,
 }
 
@@ -53,6 +52,9 @@ pub struct Pong {
     pub sqlite_version: String,
 }
 
+/// What the daemon says to an independent query that is not short.
+const NOT_SHORT: &str = "NOT_SHORT";
+
 /// A longer request is a call of its own: on a stream it would hold up those behind it.
 const STREAM_MAX_REQUEST_BYTES: usize = 64 << 10;
 
@@ -64,8 +66,8 @@ impl Client {
     pub async fn connect(endpoint: impl Into<Endpoint>) -> Result<Self, Error> {
         let endpoint = endpoint.into();
         let grpc = connector::connect(&endpoint).await?;
-        let streams = Some(Arc::new(Streams::new(grpc.clone(), endpoint.clone())));
-        Ok(Self { grpc, endpoint, streams, timeout: None })
+        let stream = Some(Arc::new(KeptStream::new(grpc.clone(), endpoint.clone())));
+        Ok(Self { grpc, endpoint, stream, timeout: None })
     }
 
     /// Connects to the first daemon that is found: at `SKYLINEDB_ENDPOINT` if that is set, else in user scope, else in
@@ -92,11 +94,11 @@ impl Client {
         self
     }
 
-    /// The same client without the streams that it keeps open for ordinary requests: each then is a gRPC call of its own,
-    /// which costs more, but no request can wait for one that was sent before it.
+    /// The same client without the stream that it keeps open for ordinary requests: each then is a gRPC call of its own,
+    /// which costs more.
     #[must_use]
-    pub fn without_streams(mut self) -> Self {
-        self.streams = None;
+    pub fn without_stream(mut self) -> Self {
+        self.stream = None;
         self
     }
 
@@ -109,8 +111,7 @@ impl Client {
     /// Asks the daemon who it is.
     pub async fn ping(&self) -> Result<Pong, Error> {
         let pong = self.grpc.clone().ping(self.call(proto::PingRequest::default())).await;
-        let pong = pong.map_err(|status| Error::from_status(&status, &self.endpoint))?;
-        Ok(Pong::from_proto(pong.into_inner()))
+        Ok(Pong::from_proto(self.answered(pong)?))
     }
 
     /// Runs one statement, read or write, in a transaction of its own. Its rows are at most 16 MiB (unless the daemon was
@@ -122,23 +123,27 @@ impl Client {
     /// Runs a batch of statements in one transaction. When this returns, what they wrote is on disk.
     pub async fn execute_batch(&self, batch: Batch) -> Result<BatchResult, Error> {
         let request = batch.into_proto();
-        if request.encoded_len() <= STREAM_MAX_REQUEST_BYTES
-            && let Some(streams) = &self.streams
-            && let Some(stream) = pipeline::within(self.timeout, streams.shared()).await?
-        {
-            return session::execute(&stream, request, self.timeout).await;
+        if let Some(stream) = self.stream_for(request.encoded_len()).await? {
+            return session::execute(&stream, request, Place::Independent, self.timeout).await;
         }
         let response = self.grpc.clone().execute(self.call(request)).await;
-        let response = response.map_err(|status| Error::from_status(&status, &self.endpoint))?;
-        Ok(BatchResult::from_proto(response.into_inner()))
+        Ok(BatchResult::from_proto(self.answered(response)?))
     }
 
     /// Runs one statement that reads, and streams its rows.
     pub async fn query(&self, sql: impl Into<String>, params: Params) -> Result<Rows<'static>, Error> {
-        let request = self.call(session::query(sql, params));
-        let messages = self.grpc.clone().query(request).await;
-        let messages = messages.map_err(|status| Error::from_status(&status, &self.endpoint))?;
-        Rows::of_call(messages.into_inner(), self.endpoint.clone()).await
+        let request = session::query(sql, params);
+        if let Some(stream) = self.stream_for(request.encoded_len()).await? {
+            match stream.ask(Asked::Query(request.clone()), Place::Independent, self.timeout).await {
+                Ok(Answered::Query(answer)) => return Ok(Rows::of_answer(answer)),
+                Ok(_) => return Err(Error::Protocol("a query was answered with something else".to_owned())),
+                // It is not for a stream that others use, too.
+                Err(Error::Database(error)) if error.reason == NOT_SHORT => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let messages = self.grpc.clone().query(self.call(request)).await;
+        Rows::of_call(self.answered(messages)?, self.endpoint.clone()).await
     }
 
     /// Opens a session.
@@ -151,8 +156,21 @@ impl Client {
     /// Ends the daemon: it finishes the work in hand first. Returns its process id; it is gone when that process is.
     pub async fn shutdown(&self) -> Result<u32, Error> {
         let response = self.grpc.clone().shutdown(self.call(proto::ShutdownRequest::default())).await;
-        let response = response.map_err(|status| Error::from_status(&status, &self.endpoint))?;
-        Ok(response.into_inner().pid)
+        Ok(self.answered(response)?.pid)
+    }
+
+    /// The stream that is kept open, for a request that is not too long for it.
+    async fn stream_for(&self, request_bytes: usize) -> Result<Option<Arc<Pipeline>>, Error> {
+        match &self.stream {
+            Some(stream) if request_bytes <= STREAM_MAX_REQUEST_BYTES => {
+                pipeline::within(self.timeout, stream.get()).await
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn answered<T>(&self, response: Result<Response<T>, Status>) -> Result<T, Error> {
+        response.map(Response::into_inner).map_err(|status| Error::from_status(&status, &self.endpoint))
     }
 
     fn call<T>(&self, message: T) -> Request<T> {

@@ -48,6 +48,7 @@ mod client;
 mod connector;
 pub mod endpoint;
 mod error;
+mod kept_stream;
 mod params;
 mod pipeline;
 pub mod proto;
@@ -56,7 +57,6 @@ mod rows;
 mod session;
 pub mod start;
 mod statement;
-mod streams;
 mod value;
 
 pub use client::{Client, Pong};

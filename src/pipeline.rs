@@ -1,5 +1,5 @@
-//! One stream to the daemon that carries many requests: they are sent without waiting for each other, and answered in
-//! their order. Sessions use it, and the client does so for ordinary calls.
+//! One stream to the daemon that carries many requests, which are sent without waiting for each other. Sessions use it, and
+//! the client does so for ordinary requests.
 
 mod receiver;
 
@@ -8,7 +8,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use tokio::sync::{mpsc, oneshot};
@@ -21,6 +21,7 @@ use crate::{
     error::{DatabaseError, Error},
     proto::v1::{self as proto, session_request::Request, session_response::Response},
 };
+pub(crate) use receiver::Place;
 use receiver::{Recipient, State, Waiter, Waiting, broken, receive};
 
 /// Requests that wait to be sent. Whoever wants to send more waits, too.
@@ -77,10 +78,15 @@ impl Pipeline {
     }
 
     /// Sends a request and waits for its answer.
-    pub(crate) async fn ask(&self, request: Request, timeout: Option<Duration>) -> Result<Response, Error> {
+    pub(crate) async fn ask(
+        &self,
+        request: Request,
+        place: Place,
+        timeout: Option<Duration>,
+    ) -> Result<Response, Error> {
         within(timeout, async {
             let (sender, answer) = oneshot::channel();
-            let id = self.send(request, timeout, Recipient::One(sender)).await?;
+            let id = self.send(request, place, timeout, Recipient::One(sender)).await?;
             let mut ticket = Ticket { pipeline: self, id, is_answered: false };
             let answer = answer.await;
             ticket.is_answered = true;
@@ -96,7 +102,7 @@ impl Pipeline {
         timeout: Option<Duration>,
     ) -> Result<Parts, Error> {
         let (sender, answer) = mpsc::channel(WAITING_ROWS);
-        let id = self.send(Request::Query(request), timeout, Recipient::Rows(sender)).await?;
+        let id = self.send(Request::Query(request), Place::InOrder, timeout, Recipient::Rows(sender)).await?;
         Ok(Parts { answer, pipeline: Arc::clone(self), id, is_complete: false })
     }
 
@@ -105,7 +111,10 @@ impl Pipeline {
     pub(crate) fn roll_back(&self) {
         let mut waiting = self.state.waiting();
         match self.requests.try_reserve() {
-            Ok(permit) => self.push(&mut waiting, permit, rollback(), None, Recipient::Nobody).map_or((), drop),
+            Ok(permit) => {
+                // The end of the stream rolls back, too.
+                let _ = self.push(&mut waiting, permit, rollback(), Place::InOrder, None, Recipient::Nobody);
+            }
             Err(_) => waiting.owes_rollback = true,
         }
     }
@@ -115,13 +124,13 @@ impl Pipeline {
         self.state.waiting().end.is_some()
     }
 
-    /// Requests that are not answered yet, and since when the first of them is waiting.
-    pub(crate) fn load(&self) -> (usize, Option<Instant>) {
-        let waiting = self.state.waiting();
-        (waiting.waiters.len(), waiting.waiters.front().map(|waiter| waiter.since))
-    }
-
-    async fn send(&self, request: Request, timeout: Option<Duration>, to: Recipient) -> Result<u64, Error> {
+    async fn send(
+        &self,
+        request: Request,
+        place: Place,
+        timeout: Option<Duration>,
+        to: Recipient,
+    ) -> Result<u64, Error> {
         loop {
             let Ok(permit) = self.requests.reserve().await else {
                 return Err(self.unsent(&self.state.ended().await));
@@ -129,11 +138,11 @@ impl Pipeline {
             // Under one lock, so that requests and those who wait are in the same order.
             let mut waiting = self.state.waiting();
             if !std::mem::take(&mut waiting.owes_rollback) {
-                let sent = self.push(&mut waiting, permit, request, timeout, to);
+                let sent = self.push(&mut waiting, permit, request, place, timeout, to);
                 drop(waiting);
                 return sent.map_err(|end| self.unsent(&end));
             }
-            let _ = self.push(&mut waiting, permit, rollback(), None, Recipient::Nobody); // an end is seen in the next round
+            let _ = self.push(&mut waiting, permit, rollback(), Place::InOrder, None, Recipient::Nobody); // an end is seen in the next round
         }
     }
 
@@ -142,6 +151,7 @@ impl Pipeline {
         waiting: &mut Waiting,
         permit: mpsc::Permit<'_, proto::SessionRequest>,
         request: Request,
+        place: Place,
         timeout: Option<Duration>,
         to: Recipient,
     ) -> Result<u64, Status> {
@@ -150,8 +160,9 @@ impl Pipeline {
         }
         let timeout_ms = timeout.map_or(0, |timeout| u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX).max(1));
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        waiting.waiters.push_back(Waiter { id, since: Instant::now(), to });
-        permit.send(proto::SessionRequest { id, timeout_ms, request: Some(request) });
+        waiting.waiters.push_back(Waiter { id, place, to });
+        let independent = place == Place::Independent;
+        permit.send(proto::SessionRequest { id, timeout_ms, independent, request: Some(request) });
         Ok(id)
     }
 

@@ -45,6 +45,16 @@ enum Source {
 }
 
 impl Rows<'_> {
+    /// All the rows of an answer that is here.
+    pub(crate) fn of_answer(answer: proto::QueryResponse) -> Self {
+        Self {
+            source: Source::Ended,
+            columns: result::columns(answer.columns),
+            ready: answer.rows.into(),
+            transaction: PhantomData,
+        }
+    }
+
     /// Waits for the columns, which come first.
     pub(crate) async fn of_call(messages: Streaming<proto::QueryResponse>, endpoint: Endpoint) -> Result<Self, Error> {
         Self::begin(Source::Call { messages: Box::new(messages), endpoint }).await

@@ -6,7 +6,7 @@ use crate::{
     client::Pong,
     error::Error,
     params::Params,
-    pipeline::{self, Pipeline},
+    pipeline::{self, Pipeline, Place},
     proto::v1::{self as proto, session_request::Request, session_response::Response},
     result::{BatchResult, StatementResult},
     rows::Rows,
@@ -52,7 +52,7 @@ impl Session {
 
     /// Runs a batch in a transaction of its own, within the session's transaction if there is one.
     pub async fn execute_batch(&self, batch: Batch) -> Result<BatchResult, Error> {
-        execute(&self.pipeline, batch.into_proto(), self.timeout).await
+        execute(&self.pipeline, batch.into_proto(), Place::InOrder, self.timeout).await
     }
 
     /// Runs one statement that reads, and streams its rows. Later requests of the session are answered only when all rows
@@ -67,7 +67,7 @@ impl Session {
 
     /// Asks the daemon who it is.
     pub async fn ping(&self) -> Result<Pong, Error> {
-        match self.pipeline.ask(Request::Ping(proto::PingRequest::default()), self.timeout).await? {
+        match self.pipeline.ask(Request::Ping(proto::PingRequest::default()), Place::InOrder, self.timeout).await? {
             Response::Ping(pong) => Ok(Pong::from_proto(pong)),
             _ => Err(unexpected("ping")),
         }
@@ -83,7 +83,12 @@ impl Session {
         // It is there before the answer is: whoever gives up waiting must not leave a transaction open that he does not know
         // of, because what he does next would be lost with it.
         let mut transaction = Transaction { session: self, revision: 0, is_over: false };
-        match transaction.session.pipeline.ask(Request::Begin(begin), transaction.session.timeout).await? {
+        match transaction
+            .session
+            .pipeline
+            .ask(Request::Begin(begin), Place::InOrder, transaction.session.timeout)
+            .await?
+        {
             Response::Begin(opened) => {
                 transaction.revision = opened.revision;
                 Ok(transaction)
@@ -121,7 +126,12 @@ impl Transaction<'_> {
     ///
     /// A commit that is given up while it is waited for may have been done or not; the transaction is over in any case.
     pub async fn commit(mut self) -> Result<u64, Error> {
-        match self.session.pipeline.ask(Request::Commit(proto::CommitRequest {}), self.session.timeout).await? {
+        match self
+            .session
+            .pipeline
+            .ask(Request::Commit(proto::CommitRequest {}), Place::InOrder, self.session.timeout)
+            .await?
+        {
             Response::Commit(committed) => {
                 self.is_over = true;
                 Ok(committed.revision)
@@ -132,7 +142,12 @@ impl Transaction<'_> {
 
     /// Undoes what the transaction wrote.
     pub async fn rollback(mut self) -> Result<(), Error> {
-        match self.session.pipeline.ask(Request::Rollback(proto::RollbackRequest {}), self.session.timeout).await? {
+        match self
+            .session
+            .pipeline
+            .ask(Request::Rollback(proto::RollbackRequest {}), Place::InOrder, self.session.timeout)
+            .await?
+        {
             Response::Rollback(_) => {
                 self.is_over = true;
                 Ok(())
@@ -155,9 +170,10 @@ impl Drop for Transaction<'_> {
 pub(crate) async fn execute(
     pipeline: &Pipeline,
     request: proto::ExecuteRequest,
+    place: Place,
     timeout: Option<Duration>,
 ) -> Result<BatchResult, Error> {
-    match pipeline.ask(Request::Execute(request), timeout).await? {
+    match pipeline.ask(Request::Execute(request), place, timeout).await? {
         Response::Execute(response) => Ok(BatchResult::from_proto(response)),
         _ => Err(unexpected("execute")),
     }

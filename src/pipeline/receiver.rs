@@ -4,7 +4,6 @@ use std::{
     collections::VecDeque,
     io,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
-    time::Instant,
 };
 
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -33,8 +32,17 @@ pub(super) struct Waiting {
 #[derive(Debug)]
 pub(super) struct Waiter {
     pub(super) id: u64,
-    pub(super) since: Instant,
+    pub(super) place: Place,
     pub(super) to: Recipient,
+}
+
+/// Which answer is a request's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// It comes after the answers to all that were sent earlier in order.
+    InOrder,
+    /// It comes when it is done.
+    Independent,
 }
 
 #[derive(Debug)]
@@ -59,14 +67,17 @@ where
         let Some(response) = answer.response else { break broken("an answer without content") };
         let rows = {
             let mut waiting = state.waiting();
-            match waiting.waiters.front() {
-                Some(waiter) if waiter.id == answer.id => {}
-                _ => break broken("an answer to another request than the next one"),
+            let Some(number) = waiting.waiters.iter().position(|waiter| waiter.id == answer.id) else {
+                break broken("an answer to no request");
+            };
+            let may_overtake = waiting.waiters[number].place == Place::Independent;
+            if !may_overtake && waiting.waiters.range(..number).any(|waiter| waiter.place == Place::InOrder) {
+                break broken("an answer to another request than the next one");
             }
-            match (waiting.waiters.front().map(|waiter| &waiter.to), answer.more) {
-                (Some(Recipient::Rows(rows)), true) => Some(rows.clone()),
+            match (&waiting.waiters[number].to, answer.more) {
+                (Recipient::Rows(rows), true) => Some(rows.clone()),
                 (_, true) => None,
-                (_, false) => match waiting.waiters.pop_front().map(|waiter| waiter.to) {
+                (_, false) => match waiting.waiters.remove(number).map(|waiter| waiter.to) {
                     Some(Recipient::One(one)) => {
                         let _ = one.send(Ok(response)); // it may be that nobody wants it any more
                         continue;

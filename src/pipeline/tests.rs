@@ -64,7 +64,8 @@ async fn begin(future: &mut (impl Future + Unpin)) {
 #[tokio::test]
 async fn requests_go_without_waiting_and_answers_find_those_who_asked() {
     let (pipeline, mut daemon) = pipeline(16);
-    let asked = async { tokio::join!(pipeline.ask(ping(), None), pipeline.ask(ping(), None)) };
+    let asked =
+        async { tokio::join!(pipeline.ask(ping(), Place::InOrder, None), pipeline.ask(ping(), Place::InOrder, None)) };
     let served = async {
         let (first, second) = (daemon.request().await.0, daemon.request().await.0);
         daemon.answer(first, pong(1)).await;
@@ -78,7 +79,7 @@ async fn requests_go_without_waiting_and_answers_find_those_who_asked() {
 #[tokio::test]
 async fn a_request_that_is_given_up_is_cancelled_and_its_answer_goes_to_nobody() {
     let (pipeline, mut daemon) = pipeline(16);
-    begin(&mut pin!(pipeline.ask(ping(), None))).await;
+    begin(&mut pin!(pipeline.ask(ping(), Place::InOrder, None))).await;
     let (given_up, _) = daemon.request().await;
     assert_eq!(daemon.request().await.1, Request::Cancel(proto::CancelRequest { id: given_up }));
 
@@ -87,7 +88,7 @@ async fn a_request_that_is_given_up_is_cancelled_and_its_answer_goes_to_nobody()
         daemon.answer(given_up, Response::Error(proto::Error::default())).await;
         daemon.answer(next, pong(5)).await;
     };
-    let (answer, ()) = tokio::join!(pipeline.ask(ping(), None), served);
+    let (answer, ()) = tokio::join!(pipeline.ask(ping(), Place::InOrder, None), served);
     assert_eq!(answer.expect("its own answer"), pong(5));
 }
 
@@ -110,10 +111,10 @@ async fn a_transaction_that_is_given_up_while_it_opens_is_rolled_back_before_any
 #[tokio::test]
 async fn a_rollback_without_room_goes_before_the_next_request() {
     let (pipeline, mut daemon) = pipeline(1);
-    let mut waiting = Box::pin(pipeline.ask(ping(), None));
+    let mut waiting = Box::pin(pipeline.ask(ping(), Place::InOrder, None));
     begin(&mut waiting).await;
     pipeline.roll_back();
-    let mut next = Box::pin(pipeline.ask(ping(), None));
+    let mut next = Box::pin(pipeline.ask(ping(), Place::InOrder, None));
     begin(&mut next).await;
 
     assert!(matches!(daemon.request().await.1, Request::Ping(_)));
@@ -142,14 +143,14 @@ async fn rows_that_are_given_up_are_cancelled_and_hold_nobody_up() {
         let (next, _) = daemon.request().await;
         daemon.answer(next, pong(1)).await;
     };
-    let (answer, ()) = tokio::join!(pipeline.ask(ping(), None), served);
+    let (answer, ()) = tokio::join!(pipeline.ask(ping(), Place::InOrder, None), served);
     assert_eq!(answer.expect("an answer"), pong(1));
 }
 
 #[tokio::test]
 async fn what_was_sent_when_the_stream_breaks_may_have_been_done_and_what_comes_later_was_not() {
     let (pipeline, mut daemon) = pipeline(16);
-    let mut asked = Box::pin(pipeline.ask(ping(), None));
+    let mut asked = Box::pin(pipeline.ask(ping(), Place::InOrder, None));
     begin(&mut asked).await;
     daemon.request().await;
     drop(daemon);
@@ -157,14 +158,14 @@ async fn what_was_sent_when_the_stream_breaks_may_have_been_done_and_what_comes_
     assert!(matches!(error, Error::ConnectionLost { .. }), "{error:?}");
 
     assert!(pipeline.has_ended());
-    let error = pipeline.ask(ping(), None).await.expect_err("not sent");
+    let error = pipeline.ask(ping(), Place::InOrder, None).await.expect_err("not sent");
     assert!(matches!(error, Error::NotRunning { .. }), "{error:?}");
 }
 
 #[tokio::test]
 async fn the_daemons_reason_for_the_end_is_everybodys_error() {
     let (pipeline, mut daemon) = pipeline(16);
-    let mut asked = Box::pin(pipeline.ask(ping(), None));
+    let mut asked = Box::pin(pipeline.ask(ping(), Place::InOrder, None));
     let mut rows = pipeline.ask_for_rows(proto::QueryRequest::default(), None).await.expect("sent");
     begin(&mut asked).await;
     daemon.request().await;
@@ -173,7 +174,11 @@ async fn the_daemons_reason_for_the_end_is_everybodys_error() {
     daemon.answers.send(Err(end)).await.expect("somebody receives");
 
     let of_rows = poll_fn(|context| rows.poll_next(context)).await.expect("not the end").expect_err("an error");
-    for error in [asked.await.expect_err("the end"), of_rows, pipeline.ask(ping(), None).await.expect_err("the end")] {
+    for error in [
+        asked.await.expect_err("the end"),
+        of_rows,
+        pipeline.ask(ping(), Place::InOrder, None).await.expect_err("the end"),
+    ] {
         assert!(matches!(&error, Error::Database(error) if error.reason == "SHUTTING_DOWN"), "{error:?}");
     }
 }
@@ -181,19 +186,54 @@ async fn the_daemons_reason_for_the_end_is_everybodys_error() {
 #[tokio::test]
 async fn an_answer_out_of_order_ends_the_stream() {
     let (pipeline, mut daemon) = pipeline(16);
+    let asked =
+        async { tokio::join!(pipeline.ask(ping(), Place::InOrder, None), pipeline.ask(ping(), Place::InOrder, None)) };
+    let served = async {
+        daemon.request().await;
+        let (id, _) = daemon.request().await;
+        daemon.answer(id, pong(1)).await;
+    };
+    let ((first, _), ()) = tokio::join!(asked, served);
+    let error = first.expect_err("not its answer").to_string();
+    assert!(error.contains("another request"), "{error}");
+}
+
+#[tokio::test]
+async fn an_answer_to_no_request_ends_the_stream() {
+    let (pipeline, mut daemon) = pipeline(16);
     let served = async {
         let (id, _) = daemon.request().await;
         daemon.answer(id + 1, pong(1)).await;
     };
-    let (answer, ()) = tokio::join!(pipeline.ask(ping(), None), served);
+    let (answer, ()) = tokio::join!(pipeline.ask(ping(), Place::InOrder, None), served);
     let error = answer.expect_err("not its answer").to_string();
-    assert!(error.contains("another request"), "{error}");
+    assert!(error.contains("no request"), "{error}");
+}
+
+#[tokio::test]
+async fn an_independent_request_may_be_answered_first() {
+    let (pipeline, mut daemon) = pipeline(16);
+    let asked = async {
+        tokio::join!(pipeline.ask(ping(), Place::Independent, None), pipeline.ask(ping(), Place::Independent, None))
+    };
+    let served = async {
+        let (first, _) = daemon.request().await;
+        let (second, _) = daemon.request().await;
+        daemon.answer(second, pong(2)).await;
+        daemon.answer(first, pong(1)).await;
+    };
+    let ((first, second), ()) = tokio::join!(asked, served);
+    let revision = |answer| match answer {
+        Ok(Response::Ping(pong)) => pong.revision,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!((revision(first), revision(second)), (1, 2));
 }
 
 #[tokio::test]
 async fn a_daemon_that_does_not_answer_at_all_does_not_stop_the_clock() {
     let (pipeline, mut daemon) = pipeline(16);
-    let error = pipeline.ask(ping(), Some(Duration::from_millis(1))).await.expect_err("too late");
+    let error = pipeline.ask(ping(), Place::InOrder, Some(Duration::from_millis(1))).await.expect_err("too late");
     assert!(matches!(&error, Error::Database(error) if error.code == Code::DeadlineExceeded as i32), "{error:?}");
     let request = daemon.requests.recv().await.expect("the request");
     assert_eq!(request.timeout_ms, 1, "the daemon knows the limit, too");

@@ -23,7 +23,7 @@ pub(crate) use cancel::{Cancel, CancelOnDrop, Interruption};
 pub(crate) use connection::{Config, Synchronous, prepare_path};
 pub(crate) use error::{Error, Kind};
 pub(crate) use meta::MAX_REQUEST_ID_BYTES;
-pub(crate) use readers::Snapshot;
+pub(crate) use readers::{ShortReads, Snapshot};
 pub(crate) use run::{RowSink, RowValues};
 pub(crate) use statement::{
     Answer, Batch, BatchResult, Column, Mode, RequestId, Statement, StatementResult, Value, ValueRef,
@@ -69,10 +69,10 @@ impl Database {
         self.readers.can_run(batch)
     }
 
-    /// Runs a batch of reads here and now. `None` if that would take long: then it is for [`Database::read`].
-    pub(crate) fn read_now(&self, batch: &Batch, cancel: &Cancel) -> Option<Result<BatchResult, Error>> {
-        // Taken before the snapshot, so that the snapshot has at least this revision.
-        self.readers.batch_now(batch, cancel, self.revision())
+    /// For short reads here and now, without waiting for anything.
+    pub(crate) fn short_reads(&self) -> ShortReads<'_> {
+        // The revision is taken before the snapshot, so that the snapshot has at least this revision.
+        self.readers.short_reads(self.revision())
     }
 
     /// Runs a batch of reads.
@@ -84,17 +84,6 @@ impl Database {
     /// Puts a batch into the writer's queue. The answer comes when it is committed.
     pub(crate) async fn submit(&self, batch: Batch, cancel: Cancel) -> Result<PendingAnswer, Error> {
         self.writer.submit(batch, cancel).await
-    }
-
-    /// Runs one statement that reads here and now, if it is short and the sink takes all its rows. `None` if it is for
-    /// [`Database::query`], from the start.
-    pub(crate) fn query_now(
-        &self,
-        statement: &Statement,
-        cancel: &Cancel,
-        sink: &mut dyn RowSink,
-    ) -> Option<Result<(), Error>> {
-        self.readers.query_now(statement, cancel, sink)
     }
 
     /// Runs one statement that reads, and hands its rows to a sink.

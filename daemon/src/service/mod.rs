@@ -102,7 +102,8 @@ impl Service {
     /// Runs a batch outside of transactions.
     async fn execute_batch(&self, batch: Batch, cancel: Cancel) -> Result<proto::ExecuteResponse, Error> {
         if self.database.is_read(&batch) {
-            let result = match self.database.read_now(&batch, &cancel) {
+            let now = self.database.short_reads().batch(&batch, &cancel, true);
+            let result = match now {
                 Some(result) => result,
                 None => self.database.read(batch, cancel).await,
             };
@@ -118,13 +119,6 @@ impl Service {
             Error::new(Kind::Invalid, "NO_STATEMENT", "the request has no statement; set `statement`")
         })?;
         translate::statement(statement, self.limits.sql_bytes)
-    }
-
-    /// Runs a query outside of transactions here and now, if it is short; otherwise `None`.
-    fn query_now(&self, statement: &Statement, cancel: &Cancel) -> Option<Result<proto::QueryResponse, Error>> {
-        let mut chunk = OneChunk::default();
-        let outcome = self.database.query_now(statement, cancel, &mut chunk)?;
-        Some(outcome.map(|()| chunk.into_answer()))
     }
 
     /// Starts a query outside of transactions.
@@ -176,7 +170,8 @@ impl proto::skyline_db_service_server::SkylineDbService for Service {
         let (metadata, _, request) = request.into_parts();
         let statement = self.query_statement(request)?;
         let cancel = Cancel::at(deadline(&metadata));
-        if let Some(answer) = self.query_now(&statement, &cancel) {
+        let now = OneChunk::answer(&mut self.database.short_reads(), &statement, &cancel, true);
+        if let Some(answer) = now {
             return Ok(Response::new(Box::pin(futures_util::stream::iter([Ok(answer?)]))));
         }
         let guards = (cancel.on_drop(), work);

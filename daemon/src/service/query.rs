@@ -12,7 +12,7 @@ use tokio::{
 };
 
 use super::translate;
-use crate::engine::{Cancel, Column, Error, Interruption, Kind, RowSink, RowValues};
+use crate::engine::{Cancel, Column, Error, Interruption, Kind, RowSink, RowValues, ShortReads, Statement};
 
 /// Rows in one message: large enough that a message's own cost does not count, small enough that the first rows come soon.
 const CHUNK_BYTES: usize = 64 << 10;
@@ -43,9 +43,16 @@ pub(super) struct RowChunks {
 }
 
 impl OneChunk {
-    /// The whole answer.
-    pub(super) fn into_answer(self) -> proto::QueryResponse {
-        self.chunk
+    /// The whole answer to a query, if it is short; otherwise `None`.
+    pub(super) fn answer(
+        reads: &mut ShortReads<'_>,
+        statement: &Statement,
+        cancel: &Cancel,
+        is_last: bool,
+    ) -> Option<Result<proto::QueryResponse, Error>> {
+        let mut chunk = Self::default();
+        let outcome = reads.query(statement, cancel, is_last, &mut chunk)?;
+        Some(outcome.map(|()| chunk.chunk))
     }
 }
 

@@ -73,7 +73,7 @@ impl Load {
         progress: Arc<Progress>,
     ) -> Result<Self, Failure> {
         let way = match arguments.mode {
-            BenchMode::Unary => Way::Calls(client.without_streams()),
+            BenchMode::Unary => Way::Calls(client.without_stream()),
             BenchMode::Session => Way::Session(client.session().await?),
             BenchMode::Default => Way::Calls(client),
         };

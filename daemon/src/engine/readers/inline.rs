@@ -6,7 +6,7 @@ use std::{
     hash::{DefaultHasher, Hash as _, Hasher as _},
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
-        Mutex, TryLockError,
+        Mutex, MutexGuard, TryLockError,
         atomic::{AtomicU64, Ordering},
     },
     thread::available_parallelism,
@@ -19,12 +19,16 @@ use super::super::{
     cancel::{Cancel, Interruption},
     connection::{Config, GuardedConnection},
     error::Error,
-    statement::Statement,
+    run::RowSink,
+    statement::{Batch, BatchResult, Statement},
 };
 
 /// How long a read may keep a thread of the runtime from its other work. A hundred point reads take as long; a read that is
 /// stopped has cost this much for nothing.
 const INLINE_TIME: Duration = Duration::from_micros(200);
+
+/// A longer batch is for the pool.
+const INLINE_MAX_BYTES: usize = 64 << 10;
 
 /// Statements that are remembered as long. Two that fall on one place only make each other be tried again.
 const REMEMBERED: usize = 1_024;
@@ -52,40 +56,14 @@ impl Inline {
         })
     }
 
-    /// Runs a read here and now. `None` if it is, or turns out to be, for the pool.
-    pub(super) fn run<T>(
-        &self,
-        fingerprint: Fingerprint,
-        cancel: &Cancel,
-        read: impl FnOnce(&GuardedConnection) -> Result<T, Error>,
-    ) -> Option<Result<T, Error>> {
-        if self.place(fingerprint).load(Ordering::Relaxed) == fingerprint.0 {
-            return None;
-        }
-        let connection = self.connections.iter().find_map(|connection| match connection.try_lock() {
+    /// A connection for reads here and now; `None` if all are busy.
+    fn connection(&self) -> Option<MutexGuard<'_, GuardedConnection>> {
+        self.connections.iter().find_map(|connection| match connection.try_lock() {
             Ok(connection) => Some(connection),
             // A read has panicked on it. That was in SQLite's caller, and the statement was reset as it went.
             Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
             Err(TryLockError::WouldBlock) => None,
-        })?;
-        connection.watch.begin(cancel, Some((Instant::now() + INLINE_TIME, Interruption::InlineTime)));
-        let outcome = catch_unwind(AssertUnwindSafe(|| read(&connection)));
-        let interruption = connection.watch.end();
-        if connection.in_transaction() && connection.run("ROLLBACK;").is_err() {
-            return None;
-        }
-        let is_long =
-            interruption == Some(Interruption::InlineTime) || matches!(&outcome, Ok(Err(error)) if error.is_not_now());
-        match outcome {
-            _ if is_long => {
-                self.place(fingerprint).store(fingerprint.0, Ordering::Relaxed);
-                None
-            }
-            // Another process recovers or rebuilds the log: the pool's connections wait for it.
-            Ok(Err(error)) if error.sqlite_code & 0xff == ffi::SQLITE_BUSY => None,
-            Ok(outcome) => Some(outcome),
-            Err(_) => Some(Err(Error::internal("reading (a panic)"))),
-        }
+        })
     }
 
     /// Takes note of how long the pool took for a read.
@@ -100,6 +78,98 @@ impl Inline {
         #[allow(clippy::cast_possible_truncation, reason = "any part of a hash is as good as the whole")]
         let number = hash as usize % REMEMBERED;
         &self.long[number]
+    }
+}
+
+/// Some short reads, one after the other, on one snapshot: to open one costs as much as a point read.
+#[derive(Debug)]
+pub(crate) struct ShortReads<'i> {
+    inline: &'i Inline,
+    revision: u64,
+    max_answer_bytes: usize,
+    connection: Option<MutexGuard<'i, GuardedConnection>>,
+}
+
+impl<'i> ShortReads<'i> {
+    /// Reads that see at least this revision.
+    pub(super) fn new(inline: &'i Inline, revision: u64, max_answer_bytes: usize) -> Self {
+        Self { inline, revision, max_answer_bytes, connection: None }
+    }
+
+    /// Runs a batch of reads. `None` if it is, or turns out to be, for the pool. `is_last` says that no other read follows.
+    pub(crate) fn batch(
+        &mut self,
+        batch: &Batch,
+        cancel: &Cancel,
+        is_last: bool,
+    ) -> Option<Result<BatchResult, Error>> {
+        if batch.size_bytes > INLINE_MAX_BYTES {
+            return None;
+        }
+        // A single statement has a snapshot of its own.
+        let on_snapshot = !is_last || batch.statements.len() > 1;
+        let (revision, max_answer_bytes) = (self.revision, self.max_answer_bytes);
+        self.run(Fingerprint::of(&batch.statements), cancel, on_snapshot, |connection| {
+            Ok(BatchResult { results: super::read_all(connection, batch, max_answer_bytes)?, revision })
+        })
+    }
+
+    /// Runs one statement whose sink takes all its rows at once. `None` if it must be run by the pool, from the start.
+    pub(crate) fn query(
+        &mut self,
+        statement: &Statement,
+        cancel: &Cancel,
+        is_last: bool,
+        sink: &mut dyn RowSink,
+    ) -> Option<Result<(), Error>> {
+        self.run(Fingerprint::of([statement]), cancel, !is_last, |connection| {
+            super::run_query(connection, statement, sink)
+        })
+    }
+
+    fn run<T>(
+        &mut self,
+        fingerprint: Fingerprint,
+        cancel: &Cancel,
+        on_snapshot: bool,
+        read: impl FnOnce(&GuardedConnection) -> Result<T, Error>,
+    ) -> Option<Result<T, Error>> {
+        if self.inline.place(fingerprint).load(Ordering::Relaxed) == fingerprint.0 {
+            return None;
+        }
+        if self.connection.is_none() {
+            self.connection = self.inline.connection();
+        }
+        let connection = self.connection.as_ref()?;
+        if on_snapshot && !connection.in_transaction() && connection.run("BEGIN;").is_err() {
+            return None;
+        }
+        connection.watch.begin(cancel, Some((Instant::now() + INLINE_TIME, Interruption::InlineTime)));
+        let outcome = catch_unwind(AssertUnwindSafe(|| read(connection)));
+        let interruption = connection.watch.end();
+        let is_long =
+            interruption == Some(Interruption::InlineTime) || matches!(&outcome, Ok(Err(error)) if error.is_not_now());
+        match outcome {
+            _ if is_long => {
+                self.inline.place(fingerprint).store(fingerprint.0, Ordering::Relaxed);
+                None
+            }
+            // Another process recovers or rebuilds the log: the pool's connections wait for it.
+            Ok(Err(error)) if error.sqlite_code & 0xff == ffi::SQLITE_BUSY => None,
+            Ok(outcome) => Some(outcome),
+            Err(_) => Some(Err(Error::internal("reading (a panic)"))),
+        }
+    }
+}
+
+impl Drop for ShortReads<'_> {
+    fn drop(&mut self) {
+        if let Some(connection) = &self.connection
+            && connection.in_transaction()
+            && let Err(error) = connection.run("ROLLBACK;")
+        {
+            tracing::warn!(%error, "cannot end a read's snapshot");
+        }
     }
 }
 

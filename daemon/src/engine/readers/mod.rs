@@ -19,6 +19,7 @@ use self::{
     manager::ReaderManager,
     router::Router,
 };
+pub(crate) use inline::ShortReads;
 pub(crate) use snapshot::Snapshot;
 
 use super::{
@@ -31,9 +32,6 @@ use super::{
 
 /// How long a read waits for a free connection before it is refused.
 const READER_WAIT: Duration = Duration::from_secs(30);
-
-/// A longer batch is for the pool.
-const INLINE_MAX_BYTES: usize = 64 << 10;
 
 /// When a client that found every connection taken should come again.
 const READERS_BUSY_RETRY_AFTER: Duration = Duration::from_millis(100);
@@ -76,19 +74,9 @@ impl Readers {
         batch.statements.iter().all(|statement| self.router.is_read(&statement.sql))
     }
 
-    /// Runs a batch of reads on one snapshot, here and now. `None` if that would take long.
-    pub(super) fn batch_now(
-        &self,
-        batch: &Batch,
-        cancel: &Cancel,
-        revision: u64,
-    ) -> Option<Result<BatchResult, Error>> {
-        if batch.size_bytes > INLINE_MAX_BYTES {
-            return None;
-        }
-        self.inline.run(Fingerprint::of(&batch.statements), cancel, |connection| {
-            run_on_snapshot(connection, batch, self.max_answer_bytes, revision)
-        })
+    /// For short reads here and now, which see at least this revision.
+    pub(super) fn short_reads(&self, revision: u64) -> ShortReads<'_> {
+        ShortReads::new(&self.inline, revision, self.max_answer_bytes)
     }
 
     /// Runs a batch of reads on one snapshot.
@@ -98,27 +86,18 @@ impl Readers {
         interact(&reader, move |connection| {
             let begin = Instant::now();
             connection.watch.begin(&cancel, None);
-            let outcome = run_on_snapshot(connection, &batch, max_answer_bytes, revision);
+            // A single statement has a snapshot of its own.
+            let opened = if batch.statements.len() > 1 { connection.run("BEGIN;") } else { Ok(()) };
+            let results = opened.and_then(|()| read_all(connection, &batch, max_answer_bytes));
             connection.watch.end();
             inline.learn(Fingerprint::of(&batch.statements), begin.elapsed());
             // An I/O error may have ended it already, and is what the client should hear of.
             if connection.in_transaction() {
                 connection.run("ROLLBACK;")?;
             }
-            outcome
+            Ok(BatchResult { results: results?, revision })
         })
         .await
-    }
-
-    /// Runs one statement here and now, if it is short and its sink takes all its rows at once. `None` if it must be run
-    /// by [`Readers::query`], from the start.
-    pub(super) fn query_now(
-        &self,
-        statement: &Statement,
-        cancel: &Cancel,
-        sink: &mut dyn RowSink,
-    ) -> Option<Result<(), Error>> {
-        self.inline.run(Fingerprint::of([statement]), cancel, |connection| run_query(connection, statement, sink))
     }
 
     /// Runs one statement and hands its rows to a sink, which may make it wait.
@@ -187,20 +166,6 @@ async fn interact<T: Send + 'static>(
 
 fn run_query(connection: &GuardedConnection, statement: &Statement, sink: &mut dyn RowSink) -> Result<(), Error> {
     run::run(connection, statement, Access::Read, sink).map(drop).map_err(|stop| failure(stop).at(0))
-}
-
-/// Runs a batch in a transaction if it needs one for its snapshot. It is left open.
-fn run_on_snapshot(
-    connection: &GuardedConnection,
-    batch: &Batch,
-    max_answer_bytes: usize,
-    revision: u64,
-) -> Result<BatchResult, Error> {
-    // A single statement has a snapshot of its own.
-    if batch.statements.len() > 1 {
-        connection.run("BEGIN;")?;
-    }
-    Ok(BatchResult { results: read_all(connection, batch, max_answer_bytes)?, revision })
 }
 
 fn read_all(

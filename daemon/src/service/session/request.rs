@@ -13,6 +13,8 @@ use crate::{
 /// A request that may be run.
 pub(super) struct Request {
     pub(super) id: u64,
+    /// Whether it is as a call of its own.
+    pub(super) independent: bool,
     pub(super) cancel: Cancel,
     /// `None` within a transaction, which is work in hand itself.
     pub(super) work: Option<Work>,
@@ -42,6 +44,7 @@ impl Request {
         service: &Service,
         in_transaction: bool,
     ) -> Result<Self, Error> {
+        let in_transaction = in_transaction && !request.independent;
         let deadline = match request.timeout_ms {
             0 => None,
             milliseconds => arrival.checked_add(Duration::from_millis(milliseconds.into())),
@@ -84,6 +87,13 @@ impl Request {
             Kinds::Ping(request) => Action::Ping(request),
             Kinds::Cancel(_) => Action::Cancelled,
         };
-        Ok(Self { id: request.id, cancel: Cancel::at(deadline), work, action })
+        if request.independent && matches!(action, Action::Begin(_) | Action::Commit | Action::Rollback) {
+            return Err(Error::new(
+                Kind::Invalid,
+                "NOT_INDEPENDENT",
+                "a transaction is the session's: begin, commit and rollback cannot be independent",
+            ));
+        }
+        Ok(Self { id: request.id, independent: request.independent, cancel: Cancel::at(deadline), work, action })
     }
 }

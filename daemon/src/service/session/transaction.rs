@@ -6,7 +6,7 @@ use skylinedb::proto::v1::{self as proto, TransactionKind, session_response::Res
 
 use super::{
     super::{Limits, ROWS_UNTAKEN, Service, translate},
-    Doing,
+    ordered::Doing,
 };
 use crate::{
     engine::{Batch, Cancel, Database, Error, Kind, Snapshot, Statement, WriteTransaction},
