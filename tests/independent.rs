@@ -49,19 +49,6 @@ async fn a_read_overtakes_a_write_that_waits_for_a_transaction_of_the_same_clien
 }
 
 #[tokio::test]
-async fn writes_of_a_client_keep_their_order() {
-    let daemon = Daemon::start();
-    daemon.execute("CREATE TABLE t(id INTEGER PRIMARY KEY, x)");
-    let client = daemon.client().await;
-    let inserts = (0..500).map(|x| {
-        let client = client.clone();
-        async move { client.execute("INSERT INTO t(x) VALUES (?)", params![x]).await.map(drop) }
-    });
-    futures_util::future::try_join_all(inserts).await.expect("inserts");
-    assert_eq!(daemon.value("SELECT count(*) FROM t WHERE id <> x + 1"), 0);
-}
-
-#[tokio::test]
 async fn a_query_is_whole_whether_it_is_short_or_long() {
     use tokio_stream::StreamExt as _;
     let daemon = Daemon::start();

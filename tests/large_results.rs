@@ -39,7 +39,7 @@ fn the_cli_and_the_daemon_stay_flat_in_every_format() {
             line.clear();
         }
         let cli_peak = peak_rss_bytes(cli.pid());
-        let daemon_grew = daemon.peak_rss_bytes() - daemon_before;
+        let daemon_grew = daemon.peak_rss_bytes().saturating_sub(daemon_before);
         std::io::copy(&mut output, &mut std::io::sink()).expect("the rest");
         assert!(cli.wait().success());
 
@@ -64,8 +64,8 @@ async fn the_library_and_the_daemon_stay_flat() {
     }
 
     assert_eq!(count, ROWS);
-    assert!(peak_rss_bytes(std::process::id()) - before.0 < FLAT_BYTES, "the client");
-    assert!(daemon.peak_rss_bytes() - before.1 < FLAT_BYTES, "the daemon");
+    assert!(peak_rss_bytes(std::process::id()).saturating_sub(before.0) < FLAT_BYTES, "the client");
+    assert!(daemon.peak_rss_bytes().saturating_sub(before.1) < FLAT_BYTES, "the daemon");
 }
 
 #[tokio::test]
@@ -87,7 +87,7 @@ async fn a_table_of_a_million_rows_streams_flat_and_complete() {
     }
 
     assert_eq!(sum, ROWS * (ROWS + 1) / 2);
-    assert!(daemon.peak_rss_bytes() - before < FLAT_BYTES);
+    assert!(daemon.peak_rss_bytes().saturating_sub(before) < FLAT_BYTES);
 }
 
 #[tokio::test]
@@ -109,7 +109,7 @@ async fn slow_readers_cost_no_memory_and_hold_nobody_up() {
         other.execute("INSERT INTO t VALUES (?)", params![x]).await.expect("a write");
     }
 
-    let grew = daemon.peak_rss_bytes() - before;
+    let grew = daemon.peak_rss_bytes().saturating_sub(before);
     assert!(grew < FLAT_BYTES, "the daemon grew by {grew} bytes while nobody took the rows");
     let mut rows = slow.pop().expect("a reader");
     drop(slow);

@@ -71,6 +71,38 @@ class Sessions(DaemonTest):
         revisions = [answer.execute.revision for answer in answers]
         self.assertEqual(revisions, list(range(revisions[0], revisions[0] + count)))
 
+    def test_independent_writes_keep_their_order(self):
+        count = 2000
+        inserts = (
+            session_pb2.SessionRequest(id=n, independent=True, execute=batch(statement("INSERT INTO t(x) VALUES (?)", n)))
+            for n in range(1, count + 1)
+        )
+        answers = list(self.stub.Session(inserts))
+        self.assertEqual(sorted(answer.id for answer in answers), list(range(1, count + 1)))
+        self.assertEqual(self.query("SELECT count(*) FROM t WHERE id = x"), [[count]])
+
+    def test_an_independent_request_is_no_part_of_the_transaction(self):
+        session = self.session()
+        session.begin(WRITE)
+        session.execute("INSERT INTO t(x) VALUES (1)")
+        answer = session.ask(independent=True, execute=batch(statement("SELECT count(*) FROM t")))
+        self.assertEqual(answer.execute.results[0].rows[0].values[0].integer, 0)
+        self.assertEqual(session.ask(independent=True, commit=session_pb2.CommitRequest()).error.code, 3)
+        session.commit()
+        self.assertEqual(self.query("SELECT count(*) FROM t"), [[1]])
+
+    def test_a_request_can_be_given_up(self):
+        endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
+        for independent in [False, True]:
+            requests = queue.SimpleQueue()
+            answers = self.stub.Session(iter(requests.get, None))
+            requests.put(session_pb2.SessionRequest(id=7, independent=independent, execute=batch(statement(endless))))
+            requests.put(session_pb2.SessionRequest(cancel=session_pb2.CancelRequest(id=7)))
+            answer = next(answers)
+            self.assertEqual((answer.id, answer.error.code), (7, 1))
+            requests.put(None)
+            self.assertEqual(list(answers), [])
+
     def test_a_request_sees_what_those_before_it_wrote(self):
         def requests():
             for n in range(100):

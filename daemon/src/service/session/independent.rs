@@ -1,5 +1,7 @@
 //! Requests of a session that are as calls of their own: each is answered as soon as it is done.
 
+use std::{sync::Arc, task::Poll};
+
 use futures_util::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use skylinedb::proto::v1::{self as proto, session_response::Response};
 
@@ -35,15 +37,22 @@ impl Independent {
         let Request { id, cancel, work, action, .. } = request;
         self.going.push((id, cancel.on_drop(), work));
         let answer: BoxFuture<'static, Result<Response, Error>> = match action {
-            // Put into the queue here, so that writes keep their order.
-            Action::Write(batch) => match service.database.submit(batch, cancel).await {
-                Ok(pending) => pending
-                    .map(|answer| {
-                        translate::answer(answer.unwrap_or_else(|_| Err(shutting_down()))).map(Response::Execute)
-                    })
-                    .boxed(),
-                Err(error) => std::future::ready(Err(error)).boxed(),
-            },
+            Action::Write(batch) => {
+                let database = Arc::clone(&service.database);
+                let mut submitted = async move { database.submit(batch, cancel).await }.boxed();
+                // Asked once here, so that writes come into the queue, or wait for a place in it, in their order. tokio
+                // must not say "later" for fairness' sake: that would lose the order.
+                let outcome = futures_util::poll!(tokio::task::unconstrained(&mut submitted));
+                async move {
+                    let pending = match outcome {
+                        Poll::Ready(outcome) => outcome,
+                        Poll::Pending => submitted.await,
+                    };
+                    let answer = pending?.await.unwrap_or_else(|_| Err(shutting_down()));
+                    translate::answer(answer).map(Response::Execute)
+                }
+                .boxed()
+            }
             Action::Execute(batch) => {
                 let service = service.clone();
                 async move { service.execute_batch(batch, cancel).await.map(Response::Execute) }.boxed()
