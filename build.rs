@@ -12,6 +12,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     fs::write(out.join("skylinedb.bin"), descriptors.encode_to_vec())?;
     tonic_prost_build::configure()
         .build_server(env::var_os("CARGO_FEATURE_SERVER").is_some())
+        .extern_path(".skylinedb.v1.QueryResponse", "crate::wire::QueryResponse")
         .compile_fds(descriptors)?;
     Ok(())
 }

@@ -58,6 +58,7 @@ mod session;
 pub mod start;
 mod statement;
 mod value;
+pub mod wire;
 
 pub use client::{Client, Pong};
 pub use endpoint::Endpoint;

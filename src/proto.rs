@@ -4,6 +4,7 @@
 #[allow(missing_docs, clippy::pedantic, clippy::unwrap_used, reason = "generated; the .proto files document it")]
 pub mod v1 {
     tonic::include_proto!("skylinedb.v1");
+    pub use crate::wire::QueryResponse;
 }
 
 /// The compiled descriptors of `skylinedb.v1`, for server reflection.

@@ -56,6 +56,10 @@ pub struct BatchResult {
 }
 
 impl Row {
+    pub(crate) fn new(columns: &Arc<[Column]>, values: Vec<Value>) -> Self {
+        Self { columns: Arc::clone(columns), values }
+    }
+
     /// The values, in the order of the columns.
     #[must_use]
     pub fn values(&self) -> &[Value] {
@@ -114,7 +118,7 @@ pub(crate) fn columns(columns: Vec<proto::Column>) -> Arc<[Column]> {
 }
 
 pub(crate) fn row(columns: &Arc<[Column]>, row: proto::Row) -> Row {
-    Row { columns: Arc::clone(columns), values: row.values.into_iter().map(Value::from_proto).collect() }
+    Row::new(columns, row.values.into_iter().map(Value::from_proto).collect())
 }
 
 impl StatementResult {

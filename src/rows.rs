@@ -1,7 +1,6 @@
 //! The rows of a query, as they come.
 
 use std::{
-    collections::VecDeque,
     marker::PhantomData,
     pin::Pin,
     sync::Arc,
@@ -17,6 +16,7 @@ use crate::{
     pipeline::Parts,
     proto::v1::{self as proto, session_response::Response},
     result::{self, Column, Row},
+    wire::Reader,
 };
 
 /// The rows of a query: a [`Stream`] of rows or an error, after which it ends. Rows are fetched as they are taken, so that
@@ -28,7 +28,7 @@ pub struct Rows<'t> {
     source: Source,
     columns: Arc<[Column]>,
     /// Those that have come and are not taken yet.
-    ready: VecDeque<proto::Row>,
+    ready: Reader,
     transaction: PhantomData<&'t mut ()>,
 }
 
@@ -50,7 +50,7 @@ impl Rows<'_> {
         Self {
             source: Source::Ended,
             columns: result::columns(answer.columns),
-            ready: answer.rows.into(),
+            ready: answer.rows.into_reader(),
             transaction: PhantomData,
         }
     }
@@ -72,11 +72,11 @@ impl Rows<'_> {
     }
 
     async fn begin(source: Source) -> Result<Self, Error> {
-        let mut rows = Self { source, columns: Arc::default(), ready: VecDeque::new(), transaction: PhantomData };
+        let mut rows = Self { source, columns: Arc::default(), ready: Reader::default(), transaction: PhantomData };
         if let Some(first) = std::future::poll_fn(|context| rows.poll_part(context)).await {
             let first = first?;
             rows.columns = result::columns(first.columns);
-            rows.ready = first.rows.into();
+            rows.ready = first.rows.into_reader();
         }
         Ok(rows)
     }
@@ -104,11 +104,13 @@ impl Stream for Rows<'_> {
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         loop {
-            if let Some(row) = self.ready.pop_front() {
-                return Poll::Ready(Some(Ok(result::row(&self.columns, row))));
+            let columns = self.columns.len();
+            if let Some(values) = self.ready.next(columns) {
+                let row = values.map(|values| Row::new(&self.columns, values));
+                return Poll::Ready(Some(row.map_err(|error| Error::Protocol(error.to_string()))));
             }
             match ready!(self.poll_part(context)) {
-                Some(Ok(part)) => self.ready = part.rows.into(),
+                Some(Ok(part)) => self.ready = part.rows.into_reader(),
                 Some(Err(error)) => return Poll::Ready(Some(Err(error))),
                 None => return Poll::Ready(None),
             }

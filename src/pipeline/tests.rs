@@ -10,6 +10,7 @@ use super::*;
 use crate::{
     params,
     session::{Session, TransactionKind},
+    wire::EncodedRows,
 };
 
 struct Daemon {
@@ -49,7 +50,9 @@ fn pong(revision: u64) -> Response {
 }
 
 fn rows(count: usize) -> Response {
-    Response::Query(proto::QueryResponse { columns: vec![], rows: vec![proto::Row::default(); count] })
+    let mut rows = EncodedRows::default();
+    (0..count).for_each(|_| rows.push([]));
+    Response::Query(proto::QueryResponse { columns: vec![], rows })
 }
 
 /// Polls a future once; the caller gives it up by dropping it.
@@ -248,7 +251,11 @@ async fn rows_of_a_session_come_one_by_one_over_parts() {
         let (id, _) = daemon.request().await;
         let column = proto::Column { name: "x".to_owned(), declared_type: String::new() };
         daemon
-            .answer_part(id, true, Response::Query(proto::QueryResponse { columns: vec![column], rows: vec![] }))
+            .answer_part(
+                id,
+                true,
+                Response::Query(proto::QueryResponse { columns: vec![column], ..Default::default() }),
+            )
             .await;
         daemon.answer_part(id, true, rows(2)).await;
         daemon.answer_part(id, true, rows(3)).await;

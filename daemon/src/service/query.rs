@@ -4,8 +4,7 @@
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use prost::Message as _;
-use skylinedb::proto::v1 as proto;
+use skylinedb::{proto::v1 as proto, wire::EncodedRows};
 use tokio::{
     runtime::Handle,
     sync::mpsc::{Receiver, Sender, error::TrySendError},
@@ -21,14 +20,12 @@ const CHUNK_BYTES: usize = 64 << 10;
 #[derive(Default)]
 pub(super) struct OneChunk {
     chunk: proto::QueryResponse,
-    size_bytes: usize,
 }
 
 /// The engine's end: collects rows and sends them.
 pub(super) struct ChunkSink {
     chunks: Sender<proto::QueryResponse>,
-    rows: Vec<proto::Row>,
-    size_bytes: usize,
+    rows: EncodedRows,
     cancel: Cancel,
     /// How long the client may leave a chunk untaken.
     untaken: Duration,
@@ -63,19 +60,14 @@ impl RowSink for OneChunk {
     }
 
     fn row(&mut self, row: &RowValues<'_>) -> Result<(), Error> {
-        let row = translate::row(row);
-        self.size_bytes += row.encoded_len();
-        if self.size_bytes > CHUNK_BYTES {
-            return Err(Error::not_now());
-        }
-        self.chunk.rows.push(row);
-        Ok(())
+        self.chunk.rows.push(row.iter().map(translate::value));
+        if self.chunk.rows.len_bytes() > CHUNK_BYTES { Err(Error::not_now()) } else { Ok(()) }
     }
 }
 
 impl ChunkSink {
     pub(super) fn new(chunks: Sender<proto::QueryResponse>, cancel: Cancel, untaken: Duration) -> Self {
-        Self { chunks, rows: Vec::new(), size_bytes: 0, cancel, untaken }
+        Self { chunks, rows: EncodedRows::default(), cancel, untaken }
     }
 
     fn send(&self, chunk: proto::QueryResponse) -> Result<(), Error> {
@@ -104,7 +96,6 @@ impl ChunkSink {
     }
 
     fn flush(&mut self) -> Result<(), Error> {
-        self.size_bytes = 0;
         let rows = std::mem::take(&mut self.rows);
         self.send(proto::QueryResponse { columns: Vec::new(), rows })
     }
@@ -112,14 +103,12 @@ impl ChunkSink {
 
 impl RowSink for ChunkSink {
     fn columns(&mut self, columns: Vec<Column>) -> Result<(), Error> {
-        self.send(proto::QueryResponse { columns: translate::columns(columns), rows: Vec::new() })
+        self.send(proto::QueryResponse { columns: translate::columns(columns), rows: EncodedRows::default() })
     }
 
     fn row(&mut self, row: &RowValues<'_>) -> Result<(), Error> {
-        let row = translate::row(row);
-        self.size_bytes += row.encoded_len();
-        self.rows.push(row);
-        if self.size_bytes >= CHUNK_BYTES { self.flush() } else { Ok(()) }
+        self.rows.push(row.iter().map(translate::value));
+        if self.rows.len_bytes() >= CHUNK_BYTES { self.flush() } else { Ok(()) }
     }
 
     fn end(&mut self) -> Result<(), Error> {

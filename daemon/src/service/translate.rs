@@ -1,12 +1,15 @@
 //! Between the protocol's messages and what the engine understands.
 
 use prost::Message as _;
-use skylinedb::proto::v1::{self as proto, TransactionMode, value::Kind as ValueKind};
+use skylinedb::{
+    proto::v1::{self as proto, TransactionMode, value::Kind as ValueKind},
+    wire,
+};
 
 use super::status;
 use crate::engine::{
-    Answer, Batch, BatchResult, Column, Error, Kind, MAX_REQUEST_ID_BYTES, Mode, RequestId, RowValues, Statement,
-    StatementResult, Value, ValueRef,
+    Answer, Batch, BatchResult, Column, Error, Kind, MAX_REQUEST_ID_BYTES, Mode, RequestId, Statement, StatementResult,
+    Value, ValueRef,
 };
 
 /// Statements of one batch.
@@ -101,9 +104,15 @@ pub(super) fn columns(columns: Vec<Column>) -> Vec<proto::Column> {
     columns.into_iter().map(|column| proto::Column { name: column.name, declared_type: column.declared_type }).collect()
 }
 
-/// The row that SQLite is at.
-pub(super) fn row(row: &RowValues<'_>) -> proto::Row {
-    proto::Row { values: row.iter().map(borrowed_value).collect() }
+/// A value as the wire has it. Text that is not UTF-8 becomes a blob: a protocol buffer cannot carry it as text.
+pub(super) fn value(value: ValueRef<'_>) -> wire::ValueRef<'_> {
+    match value {
+        ValueRef::Null => wire::ValueRef::Null,
+        ValueRef::Integer(integer) => wire::ValueRef::Integer(integer),
+        ValueRef::Real(real) => wire::ValueRef::Real(real),
+        ValueRef::Text(bytes) => str::from_utf8(bytes).map_or(wire::ValueRef::Blob(bytes), wire::ValueRef::Text),
+        ValueRef::Blob(bytes) => wire::ValueRef::Blob(bytes),
+    }
 }
 
 fn stored_answer(result: &BatchResult) -> Vec<u8> {
@@ -138,21 +147,6 @@ fn owned_value(value: Value) -> proto::Value {
         Value::Real(real) => Some(ValueKind::Real(real)),
         Value::Text(text) => Some(ValueKind::Text(text)),
         Value::Blob(blob) => Some(ValueKind::Blob(blob)),
-    };
-    proto::Value { kind }
-}
-
-fn borrowed_value(value: ValueRef<'_>) -> proto::Value {
-    let kind = match value {
-        ValueRef::Null => None,
-        ValueRef::Integer(integer) => Some(ValueKind::Integer(integer)),
-        ValueRef::Real(real) => Some(ValueKind::Real(real)),
-        // Text that is not UTF-8 becomes a blob: a protocol buffer cannot carry it as text.
-        ValueRef::Text(bytes) => Some(match str::from_utf8(bytes) {
-            Ok(text) => ValueKind::Text(text.to_owned()),
-            Err(_) => ValueKind::Blob(bytes.to_vec()),
-        }),
-        ValueRef::Blob(bytes) => Some(ValueKind::Blob(bytes.to_vec())),
     };
     proto::Value { kind }
 }
