@@ -5,10 +5,7 @@
 use prost::{
     DecodeError, Message,
     bytes::{Buf, BufMut},
-    encoding::{
-        DecodeContext, WireType, decode_key, decode_varint, encode_key, encode_varint, encoded_len_varint, message,
-        skip_field,
-    },
+    encoding::{DecodeContext, WireType, decode_varint, encoded_len_varint, message, skip_field},
 };
 
 use crate::{proto::v1::Column, value::Value};
@@ -148,18 +145,19 @@ impl Message for QueryResponse {
     }
 }
 
+#[inline]
 fn encode_value(value: ValueRef<'_>, buffer: &mut Vec<u8>) {
     match value {
         ValueRef::Null => length_delimited(VALUES, 0, buffer),
         ValueRef::Integer(integer) => {
             let zigzag = ((integer << 1) ^ (integer >> 63)).cast_unsigned();
             length_delimited(VALUES, 1 + encoded_len_varint(zigzag), buffer);
-            encode_key(INTEGER, WireType::Varint, buffer);
-            encode_varint(zigzag, buffer);
+            buffer.push(key(INTEGER, WireType::Varint));
+            put_varint(zigzag, buffer);
         }
         ValueRef::Real(real) => {
             length_delimited(VALUES, 9, buffer);
-            encode_key(REAL, WireType::SixtyFourBit, buffer);
+            buffer.push(key(REAL, WireType::SixtyFourBit));
             buffer.extend_from_slice(&real.to_le_bytes());
         }
         ValueRef::Text(text) => encode_bytes(TEXT, text.as_bytes(), buffer),
@@ -167,15 +165,47 @@ fn encode_value(value: ValueRef<'_>, buffer: &mut Vec<u8>) {
     }
 }
 
+#[inline]
 fn encode_bytes(tag: u32, bytes: &[u8], buffer: &mut Vec<u8>) {
     length_delimited(VALUES, 1 + encoded_len_varint(bytes.len() as u64) + bytes.len(), buffer);
     length_delimited(tag, bytes.len(), buffer);
     buffer.extend_from_slice(bytes);
 }
 
+#[inline]
 fn length_delimited(tag: u32, length: usize, buffer: &mut Vec<u8>) {
-    encode_key(tag, WireType::LengthDelimited, buffer);
-    encode_varint(length as u64, buffer);
+    buffer.push(key(tag, WireType::LengthDelimited));
+    put_varint(length as u64, buffer);
+}
+
+/// A field's key. All numbers here are below 16, so that it is one byte.
+#[allow(clippy::cast_possible_truncation, reason = "a number below 16 and a type below 8 are seven bits")]
+const fn key(tag: u32, wire_type: WireType) -> u8 {
+    ((tag << 3) | wire_type as u32) as u8
+}
+
+/// As prost's, but inlined: most lengths are one byte, and there are several to a value.
+#[inline]
+fn put_varint(mut number: u64, buffer: &mut Vec<u8>) {
+    while number >= 0x80 {
+        #[allow(clippy::cast_possible_truncation, reason = "seven bits at a time")]
+        buffer.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    #[allow(clippy::cast_possible_truncation, reason = "below 0x80")]
+    buffer.push(number as u8);
+}
+
+#[inline]
+fn take_varint(bytes: &mut &[u8]) -> Result<u64, Malformed> {
+    match bytes {
+        [first, rest @ ..] if *first < 0x80 => {
+            let number = u64::from(*first);
+            *bytes = rest;
+            Ok(number)
+        }
+        _ => decode_varint(bytes).map_err(|_| Malformed),
+    }
 }
 
 fn decode_row(mut row: &[u8], columns: usize) -> Result<Vec<Value>, Malformed> {
@@ -196,7 +226,7 @@ fn decode_value(mut value: &[u8]) -> Result<Value, Malformed> {
         let (tag, wire_type, mut bytes) = field(&mut value)?;
         decoded = match (tag, wire_type) {
             (INTEGER, WireType::Varint) => {
-                let zigzag = decode_varint(&mut bytes).map_err(|_| Malformed)?;
+                let zigzag = take_varint(&mut bytes)?;
                 Value::Integer((zigzag >> 1).cast_signed() ^ -(zigzag & 1).cast_signed())
             }
             (REAL, WireType::SixtyFourBit) => Value::Real(f64::from_le_bytes(bytes.try_into().map_err(|_| Malformed)?)),
@@ -209,16 +239,17 @@ fn decode_value(mut value: &[u8]) -> Result<Value, Malformed> {
 }
 
 /// Cuts the first field off: its number, its type and its content.
+#[inline]
 fn field<'b>(bytes: &mut &'b [u8]) -> Result<(u32, WireType, &'b [u8]), Malformed> {
-    let (tag, wire_type) = decode_key(bytes).map_err(|_| Malformed)?;
+    let key = take_varint(bytes)?;
+    let wire_type = WireType::try_from(key & 7).map_err(|_| Malformed)?;
+    let tag = u32::try_from(key >> 3).map_err(|_| Malformed)?;
     let length = match wire_type {
-        WireType::LengthDelimited => {
-            decode_varint(bytes).ok().and_then(|length| length.try_into().ok()).unwrap_or(usize::MAX)
-        }
+        WireType::LengthDelimited => usize::try_from(take_varint(bytes)?).map_err(|_| Malformed)?,
         WireType::SixtyFourBit => 8,
         WireType::ThirtyTwoBit => 4,
-        WireType::Varint => bytes.iter().position(|byte| byte & 0x80 == 0).map_or(usize::MAX, |last| last + 1),
-        WireType::StartGroup | WireType::EndGroup => usize::MAX,
+        WireType::Varint => bytes.iter().position(|byte| byte & 0x80 == 0).ok_or(Malformed)? + 1,
+        WireType::StartGroup | WireType::EndGroup => return Err(Malformed),
     };
     let (content, rest) = bytes.split_at_checked(length).ok_or(Malformed)?;
     *bytes = rest;
