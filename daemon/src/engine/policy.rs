@@ -65,6 +65,9 @@ const SETTINGS: &[&str] = &[
 /// PRAGMAs that change the database as a statement does, inside the batch's transaction.
 const WRITING_PRAGMAS: &[&str] = &["application_id", "incremental_vacuum", "optimize", "user_version"];
 
+/// How the names end of what SQLite keeps beside a database (<https://sqlite.org/tempfiles.html>).
+const SIDE_FILES: [&str; 3] = ["-wal", "-shm", "-journal"];
+
 /// Functions that would reach out of the database or tell one client what others did.
 const REFUSED_FUNCTIONS: &[(&str, &str)] = &[
     ("load_extension", "loading extensions is not allowed"),
@@ -89,6 +92,8 @@ pub(super) struct Traits {
     pub(super) defers_foreign_keys: bool,
     /// Writes, though SQLite may take it for a read (`PRAGMA optimize`, which runs ANALYZE inside).
     pub(super) writes: bool,
+    /// Tells of the schema, which SQLite does while it compiles and from what it remembers of it.
+    pub(super) tells_of_schema: bool,
     /// The table that it makes or alters.
     pub(super) defines: Option<String>,
 }
@@ -110,6 +115,9 @@ struct State {
     attach_folders: Vec<PathBuf>,
     traits: Traits,
     denial: Option<String>,
+    /// Whether a client has set `PRAGMA defer_foreign_keys`, which it is as soon as that is compiled: a statement that fails
+    /// later, or before it has begun, has set it as well.
+    defers_foreign_keys: bool,
 }
 
 impl Policy {
@@ -120,6 +128,7 @@ impl Policy {
             attach_folders: attach_folders.to_vec(),
             traits: Traits::default(),
             denial: None,
+            defers_foreign_keys: false,
         })))
     }
 
@@ -141,6 +150,11 @@ impl Policy {
     pub(super) fn take_findings(&self) -> (Traits, Option<String>) {
         let mut state = self.state();
         (std::mem::take(&mut state.traits), state.denial.take())
+    }
+
+    /// Whether foreign keys have been deferred since this was asked last.
+    pub(super) fn take_deferral(&self) -> bool {
+        std::mem::take(&mut self.state().defers_foreign_keys)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -209,7 +223,9 @@ impl State {
                     None => Ok(()),
                 }
             }
-            AuthAction::Pragma { pragma_name, pragma_value } => self.pragma(pragma_name, pragma_value),
+            AuthAction::Pragma { pragma_name, pragma_value } => {
+                self.pragma(pragma_name, pragma_value, context.database_name)
+            }
             // SQLite asks before it works out an expression, and then without saying what it will be.
             AuthAction::Unknown { code: ffi::SQLITE_ATTACH | ffi::SQLITE_DETACH, .. } => {
                 Err("ATTACH and DETACH need the file and the name as literals, not as expressions or parameters".into())
@@ -229,6 +245,11 @@ impl State {
             return refused("give its absolute path as a literal");
         }
         let path = Path::new(filename);
+        // An empty log takes a database's pages, and the commits that follow are lost with them.
+        let name = path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+        if SIDE_FILES.iter().any(|suffix| name.ends_with(suffix)) {
+            return refused("the name is that of a file that SQLite keeps beside a database");
+        }
         let folder = path.parent().and_then(|folder| folder.canonicalize().ok());
         // A last component that is a link could lead anywhere.
         if !path.is_absolute() || path.is_symlink() || folder.is_none() {
@@ -241,11 +262,17 @@ impl State {
         Ok(())
     }
 
-    fn pragma(&mut self, name: &str, value: Option<&str>) -> Result<(), String> {
+    fn pragma(&mut self, name: &str, value: Option<&str>, database: Option<&str>) -> Result<(), String> {
         let name = name.to_ascii_lowercase();
         let is_in = |names: &[&str]| names.contains(&name.as_str());
         match value {
-            _ if is_in(TELLING_PRAGMAS) => Ok(()),
+            _ if is_in(TELLING_PRAGMAS) => {
+                self.traits.tells_of_schema = true;
+                Ok(())
+            }
+            _ if is_in(WRITING_PRAGMAS) && database == Some("temp") => {
+                Err(format!("PRAGMA temp.{name} is not allowed: the temporary database belongs to one connection"))
+            }
             _ if is_in(WRITING_PRAGMAS) => {
                 self.traits.writes = name == "optimize";
                 Ok(())
@@ -253,6 +280,7 @@ impl State {
             None if is_in(SETTINGS) || name == "defer_foreign_keys" => Ok(()),
             Some(_) if name == "defer_foreign_keys" => {
                 self.traits.defers_foreign_keys = true;
+                self.defers_foreign_keys = true;
                 Ok(())
             }
             _ if name == "wal_checkpoint" => {
@@ -311,6 +339,11 @@ mod tests {
             ("PRAGMA writable_schema = ON", "not allowed"),
             ("PRAGMA case_sensitive_like = ON", "not allowed"),
             ("PRAGMA no_such_pragma", "not allowed"),
+            ("PRAGMA temp.user_version = 7", "temporary database"),
+            ("PRAGMA TEMP.Application_Id(7)", "temporary database"),
+            ("ATTACH '/tmp/x.db-wal' AS x", "beside a database"),
+            ("ATTACH '/tmp/x.db-SHM' AS x", "beside a database"),
+            ("ATTACH '/tmp/x.db-journal' AS x", "beside a database"),
             ("SELECT load_extension('x')", "extensions"),
             ("SELECT total_changes()", "every client"),
             ("UPDATE skylinedb_meta SET revision = 0", "daemon's own"),
@@ -334,7 +367,7 @@ mod tests {
             ("SELECT * FROM skylinedb_meta", ordinary.clone()),
             ("PRAGMA user_version = 3", ordinary.clone()),
             ("PRAGMA journal_mode", ordinary.clone()),
-            ("PRAGMA table_info(t)", ordinary.clone()),
+            ("PRAGMA table_info(t)", Traits { tells_of_schema: true, ..ordinary.clone() }),
             ("PRAGMA defer_foreign_keys = ON", Traits { defers_foreign_keys: true, ..ordinary.clone() }),
             ("PRAGMA wal_checkpoint(TRUNCATE)", Traits { outside_transaction: true, ..ordinary.clone() }),
         ] {

@@ -44,6 +44,9 @@ pub(super) enum Access {
 /// How VACUUM refuses to run in a transaction. Nothing else tells what the statement is.
 const VACUUM_IN_TRANSACTION: &str = "cannot VACUUM from within a transaction";
 
+/// Makes SQLite see whether its schema is that of the file, and gives no row.
+const LOOK_AT_SCHEMA: &str = "SELECT 1 FROM sqlite_schema LIMIT 0;";
+
 /// Why a statement did not run to its end.
 #[derive(Debug)]
 pub(super) enum Stop {
@@ -60,8 +63,6 @@ pub(super) struct Ran {
     pub(super) result: StatementResult,
     /// Whether SQLite takes it for a statement that writes.
     pub(super) writes: bool,
-    /// What to set right after the batch.
-    pub(super) traits: Traits,
 }
 
 /// Rows kept in memory, up to a limit that all statements of a batch share.
@@ -86,10 +87,16 @@ pub(super) fn run(
     access: Access,
     sink: &mut dyn RowSink,
 ) -> Result<Ran, Stop> {
-    let (mut prepared, traits) = prepare(connection, &statement.sql).map_err(Stop::Failed)?;
+    let (mut prepared, mut traits) = prepare(connection, &statement.sql).map_err(Stop::Failed)?;
+    if traits.tells_of_schema {
+        // Made from a schema that another connection may have changed since: SQLite only looks when a statement runs.
+        prepared.discard();
+        connection.run(LOOK_AT_SCHEMA).map_err(Stop::Failed)?;
+        (prepared, traits) = prepare(connection, &statement.sql).map_err(Stop::Failed)?;
+    }
     let outcome = run_prepared(connection, &mut prepared, &traits, statement, access, sink);
     put_back(prepared, &traits);
-    outcome.map(|(result, writes)| Ran { result, writes, traits })
+    outcome.map(|(result, writes)| Ran { result, writes })
 }
 
 /// Whether a statement only reads; `None` if it does not compile.

@@ -166,3 +166,50 @@ async fn total_changes_is_refused_because_it_counts_every_clients() {
     let engine = Engine::new().await;
     assert_eq!(engine.run(&["SELECT total_changes()"]).await.expect_err("refused").reason, "SQLITE_AUTH");
 }
+
+#[tokio::test]
+async fn the_numbers_of_the_temporary_database_are_not_a_clients_to_set() {
+    let engine = Engine::new().await;
+    for number in ["user_version", "application_id"] {
+        let ask = format!("PRAGMA temp.{number}");
+        for change in [format!("{ask} = 7"), format!("{ask}(7)")] {
+            assert_eq!(engine.run(&[&change]).await.expect_err("refused").reason, "SQLITE_AUTH", "{change}");
+        }
+        engine.run(&[&ask]).await.expect_err("refused, too");
+        engine.run(&[&format!("PRAGMA {number} = 7")]).await.expect("the file's own number");
+        assert_eq!(engine.column(&format!("PRAGMA {number}")).await, [Value::Integer(7)]);
+    }
+}
+
+#[tokio::test]
+async fn a_statement_that_fails_defers_no_foreign_keys_either() {
+    let engine = Engine::new().await;
+    engine
+        .run(&["CREATE TABLE parent (id INTEGER PRIMARY KEY)", "CREATE TABLE child (id REFERENCES parent)"])
+        .await
+        .expect("tables");
+    // Each fails after SQLite has compiled the PRAGMA, which is when it takes effect.
+    let on = "PRAGMA defer_foreign_keys = ON";
+    let too_many = Statement { positional: vec![Value::Null], ..statement(on) };
+    for (failing, reason) in [
+        (Batch { statements: vec![too_many], ..atomic(&[]) }, "SQLITE_RANGE"),
+        (atomic(&[&format!("{on}; SELECT 1")]), "MULTIPLE_STATEMENTS"),
+    ] {
+        let child_first = atomic(&["INSERT INTO child VALUES (8)", "INSERT INTO parent VALUES (8)"]);
+        let answers = engine.together([atomic(&["INSERT INTO t VALUES (NULL)"]), failing, child_first]).await;
+        assert_eq!(reasons(&answers), ["ok", reason, "SQLITE_CONSTRAINT_FOREIGNKEY"]);
+    }
+}
+
+#[tokio::test]
+async fn what_sqlite_keeps_beside_a_database_is_not_attached_because_commits_would_be_lost() {
+    let engine = Engine::new().await;
+    // Now the log is empty, and SQLite would take it for a new database.
+    engine.run(&["PRAGMA wal_checkpoint(TRUNCATE)"]).await.expect("a checkpoint");
+    for suffix in ["-wal", "-shm", "-journal", "-WAL"] {
+        let path = format!("{}{suffix}", engine.path().display());
+        for sql in [format!("ATTACH '{path}' AS other"), format!("VACUUM INTO '{path}'")] {
+            assert_eq!(engine.run(&[&sql]).await.expect_err("refused").reason, "SQLITE_AUTH", "{sql}");
+        }
+    }
+}

@@ -103,6 +103,25 @@ async fn a_statement_shows_the_columns_of_today_when_the_schema_has_changed() {
 }
 
 #[tokio::test]
+async fn a_pragma_tells_of_the_schema_of_today() {
+    for ask in [
+        "PRAGMA table_info(u)",
+        "PRAGMA index_list(u)",
+        "PRAGMA index_info(i)",
+        "PRAGMA foreign_key_list(u)",
+        "SELECT * FROM pragma_index_list('u')",
+    ] {
+        let engine = Engine::with(|config, _| config.readers = 1).await;
+        let rows = async || only(soon(engine.read(atomic(&[ask]), Cancel::default())).await.expect(ask)).rows.len();
+        assert_eq!(rows().await, 0, "{ask}");
+        engine.run(&["CREATE TABLE u (a REFERENCES t (a))", "CREATE INDEX i ON u (a)"]).await.expect("a table");
+        assert_eq!(rows().await, 1, "{ask}");
+        engine.run(&["DROP TABLE u"]).await.expect("no table");
+        assert_eq!(rows().await, 0, "{ask}");
+    }
+}
+
+#[tokio::test]
 async fn another_programs_change_of_the_schema_is_seen() {
     let engine = Engine::new().await;
     execute(&engine, "SELECT * FROM t").await;

@@ -130,3 +130,27 @@ async fn a_failed_batch_is_undone_as_a_whole_and_nothing_else_is() {
     assert_eq!(reasons(&answers), ["ok", "SQLITE_CONSTRAINT_UNIQUE", "ok", "SQLITE_ERROR"]);
     assert_eq!(engine.integers().await, [1, 3, 4]);
 }
+
+#[tokio::test]
+async fn a_full_database_spares_the_others_of_its_group() {
+    let engine = Engine::new().await;
+    // SQLite gives the error of a full disk, and rolls back as for one, when AUTOINCREMENT has no rowid left
+    // (https://sqlite.org/autoinc.html).
+    engine
+        .run(&[
+            "CREATE TABLE full (id INTEGER PRIMARY KEY AUTOINCREMENT, a)",
+            "INSERT INTO full VALUES (9223372036854775807, 0)",
+        ])
+        .await
+        .expect("a table");
+    let answers = engine
+        .together([
+            atomic(&["INSERT INTO t VALUES (1)"]),
+            atomic(&["INSERT INTO t VALUES (2)", "INSERT INTO full (a) VALUES (1)"]),
+            atomic(&["INSERT INTO t VALUES (3)"]),
+        ])
+        .await;
+    assert_eq!(reasons(&answers), ["ok", "SQLITE_FULL", "ok"]);
+    assert_eq!(revisions(&answers), [3, 4]);
+    assert_eq!(engine.integers().await, [1, 3]);
+}

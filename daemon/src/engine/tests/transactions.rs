@@ -148,3 +148,40 @@ async fn a_database_that_is_closed_does_not_wait_for_a_transaction_that_nobody_e
     let error = transaction.commit().await.expect_err("a transaction that was cut");
     assert_eq!(error.reason, "SHUTTING_DOWN");
 }
+
+#[tokio::test]
+async fn a_commit_that_waits_while_the_time_runs_out_is_not_done() {
+    let engine = Engine::with(|config, _| config.transaction_timeout = Duration::from_millis(300)).await;
+    let transaction = engine.hold().await;
+    let interrupted = execute(&transaction, ENDLESS_READ);
+    let commit = async {
+        // There is no place for it before the writer has taken the statement.
+        loop {
+            match transaction.commit().await {
+                Err(error) if error.reason == "SHUTTING_DOWN" => tokio::task::yield_now().await,
+                outcome => break outcome,
+            }
+        }
+    };
+    let (interrupted, commit) = soon(async { tokio::join!(interrupted, commit) }).await;
+    assert_eq!(interrupted.expect_err("interrupted").reason, "TRANSACTION_TIMEOUT");
+    assert_eq!(commit.expect_err("rolled back").reason, "TRANSACTION_TIMEOUT");
+    assert_eq!(engine.revision(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_is_closed_does_not_wait_for_a_transaction_that_goes_on_and_on() {
+    let engine = Arc::new(Engine::new().await);
+    let transaction = engine.hold().await;
+    let closing = Arc::clone(&engine);
+    let closed = tokio::task::spawn_blocking(move || closing.close());
+    let busy = async {
+        loop {
+            if let Err(error) = execute(&transaction, "INSERT INTO t VALUES (NULL)").await {
+                break error;
+            }
+        }
+    };
+    assert_eq!(soon(busy).await.reason, "SHUTTING_DOWN");
+    soon(closed).await.expect("a closed database");
+}

@@ -107,8 +107,8 @@ fn guarded(connection: &GuardedConnection, batch: &Batch, terms: &Terms<'_>) -> 
         Ok(result)
     });
     // COMMIT would set it back, but other batches come before that.
-    if progress.defers_foreign_keys
-        && terms.checks_deferred_keys
+    if terms.checks_deferred_keys
+        && connection.policy.take_deferral()
         && let Err(error) = connection.run("PRAGMA defer_foreign_keys = OFF;")
     {
         return Outcome::Failed(error);
@@ -124,7 +124,6 @@ fn guarded(connection: &GuardedConnection, batch: &Batch, terms: &Terms<'_>) -> 
 struct Progress {
     budget_bytes: usize,
     writes: bool,
-    defers_foreign_keys: bool,
 }
 
 type Results = Vec<Result<StatementResult, Error>>;
@@ -178,10 +177,9 @@ fn statement(
     let mut collector = Collector::new(&mut progress.budget_bytes);
     let ran = run::run(connection, &batch.statements[index], terms.access, &mut collector);
     match ran {
-        Ok(Ran { result, writes, traits }) => {
+        Ok(Ran { result, writes }) => {
             let result = collector.into_result(result);
             progress.writes |= writes;
-            progress.defers_foreign_keys |= traits.defers_foreign_keys;
             Ok(result)
         }
         Err(Stop::Failed(error)) => Err(Stop::Failed(error.at(index))),

@@ -151,23 +151,26 @@ impl WriterThread {
         let mut writes = false;
         let mut idle_until = Instant::now() + idle;
         loop {
-            let limit = idle_until.min(deadline);
-            let wait = limit.saturating_duration_since(Instant::now()).min(CLOSING_LOOK);
+            let now = Instant::now();
+            // Asked before each operation, for one may be waiting already: a session that keeps sending must not hold up
+            // the daemon's end, and COMMIT must not come after the news that the time was up.
+            let end = match now {
+                // The daemon is about to end, and has waited for this transaction as long as it was told to.
+                _ if self.is_closing() => Some(shutting_down()),
+                _ if now >= deadline => Some(Interruption::TransactionTime.error()),
+                _ if now >= idle_until => Some(idle_too_long(idle)),
+                _ => None,
+            };
+            if let Some(error) = end {
+                tracing::warn!(%error, "cut a session's transaction");
+                let _ = cut.set(error);
+                return;
+            }
+            let wait = (idle_until.min(deadline) - now).min(CLOSING_LOOK);
             let operation = match operations.recv_timeout(wait) {
                 Ok(operation) => operation,
                 Err(RecvTimeoutError::Disconnected) => return,
-                Err(RecvTimeoutError::Timeout) => {
-                    let error = match Instant::now() {
-                        // The daemon is about to end, and has waited for this transaction as long as it was told to.
-                        _ if self.is_closing() => shutting_down(),
-                        now if now >= deadline => Interruption::TransactionTime.error(),
-                        now if now >= idle_until => idle_too_long(idle),
-                        _ => continue,
-                    };
-                    tracing::warn!(%error, "cut a session's transaction");
-                    let _ = cut.set(error);
-                    return;
-                }
+                Err(RecvTimeoutError::Timeout) => continue,
             };
             match operation {
                 Operation::Execute { batch, cancel, reply } => {
