@@ -30,6 +30,8 @@ pub(super) enum Outcome {
 pub(super) struct Done {
     /// What its client will get when the transaction is committed.
     pub(super) answer: Answer,
+    /// How much memory its rows take until then.
+    pub(super) answer_bytes: usize,
     /// Whether it may have changed the database.
     pub(super) writes: bool,
 }
@@ -84,7 +86,11 @@ fn guarded(connection: &GuardedConnection, batch: &Batch, terms: &Terms<'_>) -> 
     if let Some(id) = request_id {
         match meta::stored_answer(connection, id, batch) {
             Ok(Some(answer)) => {
-                return Outcome::Done(Done { answer: Answer::Replayed(answer), writes: false });
+                return Outcome::Done(Done {
+                    answer_bytes: answer.len(),
+                    answer: Answer::Replayed(answer),
+                    writes: false,
+                });
             }
             Ok(None) => {}
             Err(error) => return Outcome::Failed(error),
@@ -114,7 +120,11 @@ fn guarded(connection: &GuardedConnection, batch: &Batch, terms: &Terms<'_>) -> 
         return Outcome::Failed(error);
     }
     match attempt {
-        Ok(result) => Outcome::Done(Done { answer: Answer::Fresh(result), writes: progress.writes }),
+        Ok(result) => Outcome::Done(Done {
+            answer: Answer::Fresh(result),
+            answer_bytes: terms.max_answer_bytes.saturating_sub(progress.budget_bytes),
+            writes: progress.writes,
+        }),
         Err(Stop::Failed(error)) => Outcome::Failed(error),
         Err(Stop::Needs(access)) => Outcome::Needs(access),
     }

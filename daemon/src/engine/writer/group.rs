@@ -52,6 +52,8 @@ pub(in super::super) struct Bounds {
 struct Group {
     members: Vec<Member>,
     size_bytes: usize,
+    /// Members that have changed the database: so many revisions the group will be.
+    writes: u64,
 }
 
 struct Member {
@@ -145,7 +147,7 @@ impl WriterThread {
         }
         // It has committed itself. The revision tells watchers that something has happened.
         if access == Access::OutsideTransaction
-            && group.writes() > 0
+            && group.writes > 0
             && let Err(error) = self.begin()
         {
             tracing::error!(%error, "cannot count the revision of a statement outside transactions");
@@ -165,7 +167,7 @@ impl WriterThread {
         access: Access,
         limit: Option<(Instant, Interruption)>,
     ) -> Step {
-        let base = self.committed_revision() + group.writes();
+        let base = self.committed_revision() + group.writes;
         let terms = Terms {
             access,
             checks_deferred_keys: true,
@@ -215,6 +217,7 @@ impl WriterThread {
             }
             let members = std::mem::take(&mut group.members);
             group.size_bytes = 0;
+            group.writes = 0;
             let mut members = members.into_iter();
             while let Some(mut member) = members.next() {
                 if !matches!(member.state, State::Failed(_)) {
@@ -239,7 +242,7 @@ impl WriterThread {
 
     /// Commits the group and answers its members.
     fn finish(&mut self, mut group: Group) {
-        let writes = group.writes();
+        let writes = group.writes;
         if writes == 0 {
             self.roll_back();
         } else if let Err(error) = self.commit(self.committed_revision() + writes) {
@@ -286,6 +289,10 @@ enum Step {
 impl Group {
     fn push(&mut self, member: Member) {
         self.size_bytes += member.job.batch.size_bytes;
+        if let State::Done(done) = &member.state {
+            self.size_bytes += done.answer_bytes;
+            self.writes += u64::from(done.writes);
+        }
         self.members.push(member);
     }
 
@@ -293,13 +300,9 @@ impl Group {
         self.members.len() >= bounds.batches || self.size_bytes >= bounds.size_bytes
     }
 
-    /// How many members have changed the database: so many revisions the group will be.
-    fn writes(&self) -> u64 {
-        self.members.iter().filter(|member| matches!(&member.state, State::Done(done) if done.writes)).count() as u64
-    }
-
     /// Makes the members' answers those of batches that are not counted.
     fn uncount(&mut self, revision: u64) {
+        self.writes = 0;
         for member in &mut self.members {
             if let State::Done(done) = &mut member.state {
                 done.writes = false;
@@ -312,6 +315,7 @@ impl Group {
 
     /// Fails every member, with the error of the whole unless it has one of its own.
     fn fail(&mut self, error: &Error) {
+        self.writes = 0;
         for member in &mut self.members {
             if !matches!(member.state, State::Failed(_)) {
                 member.state = State::Failed(error.clone());

@@ -17,7 +17,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 pub(super) use group::Bounds;
 pub(crate) use transaction::WriteTransaction;
@@ -34,6 +34,12 @@ use transaction::Opening;
 /// How long a request waits for a place in a full queue, in its turn, before it is refused.
 const QUEUE_WAIT: Duration = Duration::from_secs(1);
 
+/// Requests that wait for the writer, or are with it, take no more memory than this: four of the longest messages.
+const QUEUE_MAX_BYTES: usize = 256 << 20;
+
+/// What one permit of the queue stands for.
+const BYTES_PER_PERMIT: usize = 1 << 10;
+
 /// When a client that was refused by a full queue should come again.
 const QUEUE_FULL_RETRY_AFTER: Duration = Duration::from_millis(100);
 
@@ -41,6 +47,8 @@ const QUEUE_FULL_RETRY_AFTER: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub(super) struct Writer {
     queue: Mutex<Option<mpsc::Sender<Request>>>,
+    /// A permit each [`BYTES_PER_PERMIT`] that a batch in the queue, or with the thread, takes.
+    bytes: Arc<Semaphore>,
     revision: Arc<AtomicU64>,
     thread: Mutex<Option<JoinHandle<()>>>,
     capacity: usize,
@@ -62,6 +70,8 @@ struct Job {
     batch: Batch,
     cancel: Cancel,
     reply: oneshot::Sender<Result<Answer, Error>>,
+    /// Its part of what the queue may hold. `None` within a transaction, which has one batch at a time.
+    _bytes: Option<OwnedSemaphorePermit>,
 }
 
 impl Writer {
@@ -84,6 +94,7 @@ impl Writer {
             .map_err(|error| Error::internal(format_args!("starting the writer's thread: {error}")))?;
         Ok(Self {
             queue: Mutex::new(Some(queue)),
+            bytes: Arc::new(Semaphore::new(QUEUE_MAX_BYTES / BYTES_PER_PERMIT)),
             revision,
             thread: Mutex::new(Some(thread)),
             capacity: config.queue_jobs,
@@ -98,14 +109,23 @@ impl Writer {
     /// Puts a batch into the queue. Batches are run in the order of these calls' ends.
     pub(super) async fn submit(&self, batch: Batch, cancel: Cancel) -> Result<PendingAnswer, Error> {
         let (reply, answer) = oneshot::channel();
-        self.enqueue(Request::Batch(Job { batch, cancel, reply })).await?;
+        let permits = (batch.size_bytes / BYTES_PER_PERMIT + 1).min(QUEUE_MAX_BYTES / BYTES_PER_PERMIT);
+        let permits = u32::try_from(permits).unwrap_or(u32::MAX);
+        // One wait for both, in turn: whoever waits longer comes first, however large the others are.
+        tokio::time::timeout(QUEUE_WAIT, async {
+            let bytes = Arc::clone(&self.bytes).acquire_many_owned(permits).await.map_err(|_| shutting_down())?;
+            self.enqueue(Request::Batch(Job { batch, cancel, reply, _bytes: Some(bytes) })).await
+        })
+        .await
+        .unwrap_or_else(|_| Err(self.queue_full()))?;
         Ok(answer)
     }
 
     /// Opens a transaction that holds the writer, in its turn.
     pub(super) async fn begin(&self, cancel: Cancel) -> Result<WriteTransaction, Error> {
         let (transaction, opening, opened) = transaction::open(cancel);
-        self.enqueue(Request::Transaction(opening)).await?;
+        let queued = tokio::time::timeout(QUEUE_WAIT, self.enqueue(Request::Transaction(opening)));
+        queued.await.unwrap_or_else(|_| Err(self.queue_full()))?;
         transaction.opened(opened).await
     }
 
@@ -122,20 +142,21 @@ impl Writer {
 
     async fn enqueue(&self, request: Request) -> Result<(), Error> {
         let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let queue = queue.ok_or_else(shutting_down)?;
-        match tokio::time::timeout(QUEUE_WAIT, queue.send(request)).await {
-            Ok(sent) => sent.map_err(|_| shutting_down()),
-            Err(_) => Err(Error::new(
-                Kind::Exhausted,
-                "QUEUE_FULL",
-                format!(
-                    "the writer's queue is full: {} batches have been waiting for longer than {QUEUE_WAIT:?}; nothing was \
-                     written, try again",
-                    self.capacity
-                ),
-            )
-            .retry_after(QUEUE_FULL_RETRY_AFTER)),
-        }
+        queue.ok_or_else(shutting_down)?.send(request).await.map_err(|_| shutting_down())
+    }
+
+    fn queue_full(&self) -> Error {
+        Error::new(
+            Kind::Exhausted,
+            "QUEUE_FULL",
+            format!(
+                "the writer's queue is full: it takes {} batches and {} MiB, and has had no room for {QUEUE_WAIT:?}; nothing \
+                 was written, try again",
+                self.capacity,
+                QUEUE_MAX_BYTES >> 20
+            ),
+        )
+        .retry_after(QUEUE_FULL_RETRY_AFTER)
     }
 }
 

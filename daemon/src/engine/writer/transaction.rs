@@ -232,7 +232,7 @@ impl WriterThread {
             condemned: &[],
         };
         let (reply, _) = oneshot::channel();
-        match self.run_batch(&Job { batch, cancel, reply }, &terms) {
+        match self.run_batch(&Job { batch, cancel, reply, _bytes: None }, &terms) {
             Outcome::Done(done) => Ok((done.answer, done.writes)),
             Outcome::Failed(error) | Outcome::TransactionLost(_, error) => Err(error),
             Outcome::Needs(_) => Err(Error::new(
