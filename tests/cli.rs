@@ -292,3 +292,83 @@ mod output {
         assert!(daemon.wait().success());
     }
 }
+
+mod import {
+    use super::*;
+
+    const CSV: &str = "id,name,score\n1,\"Ada, \"\"the\"\" first\",1.5\n2,\"two\nlines\",\n3,snow \u{2603},-2\n";
+
+    #[test]
+    fn the_header_names_the_columns_of_a_table_that_is_there() {
+        let daemon = Daemon::start();
+        daemon.execute("CREATE TABLE person(score REAL, name TEXT, id INTEGER PRIMARY KEY, more TEXT DEFAULT 'yes')");
+        let output = daemon.cli_with_input(["import", "-", "--table", "person", "--null", ""], CSV).success();
+        assert_eq!(output.stderr, "3 rows imported into person\n");
+        let rows = daemon.cli(["query", "SELECT id, name, score, more FROM person"]).success().json();
+        let expected = json!([
+            {"id": 1, "name": "Ada, \"the\" first", "score": 1.5, "more": "yes"},
+            {"id": 2, "name": "two\nlines", "score": null, "more": "yes"},
+            {"id": 3, "name": "snow \u{2603}", "score": -2.0, "more": "yes"},
+        ]);
+        assert_eq!(rows, expected);
+    }
+
+    #[test]
+    fn a_table_that_is_not_there_is_made() {
+        let daemon = Daemon::start();
+        let file = daemon.folder().path().join("people.csv");
+        fs::write(&file, format!("\u{feff}{CSV}")).expect("write a file");
+        daemon.cli(["import", file.to_str().expect("UTF-8"), "--table", "a \"strange\" name"]).success();
+        let rows = daemon.cli(["query", "SELECT id, score FROM \"a \"\"strange\"\" name\" LIMIT 2"]).success().json();
+        assert_eq!(rows, json!([{"id": "1", "score": "1.5"}, {"id": "2", "score": ""}]));
+    }
+
+    #[test]
+    fn without_a_header_columns_go_by_their_place() {
+        let daemon = Daemon::start();
+        daemon.execute("CREATE TABLE t(a INTEGER, b TEXT, c AS (a + 1))");
+        daemon.cli_with_input(["import", "-", "-t", "t", "--no-header", "--delimiter", ";"], "1;x\n2;y\n").success();
+        assert_eq!(daemon.cli(["query", "SELECT * FROM t"]).success().json()[1], json!({"a": 2, "b": "y", "c": 3}));
+    }
+
+    #[test]
+    fn a_mistake_in_the_file_or_a_row_keeps_nothing() {
+        let daemon = Daemon::start();
+        daemon.execute("CREATE TABLE t(a INTEGER PRIMARY KEY, b)");
+        let many: String = (1..50_000).map(|n| format!("{n},text\n")).collect();
+        for (end, code, text) in
+            [("5,again\n", ERROR, "SQLITE_CONSTRAINT_PRIMARYKEY"), ("only one field\n", USAGE, "line: 50001")]
+        {
+            let csv = format!("a,b\n{many}{end}");
+            let output = daemon.cli_with_input(["import", "-", "--table", "t"], csv).failure(code);
+            assert!(output.stderr.contains(text), "no {text:?} in {output:#?}");
+            assert!(output.stderr.contains("Nothing was kept"), "{output:#?}");
+            assert_eq!(daemon.value("SELECT count(*) FROM t"), 0);
+        }
+    }
+
+    #[test]
+    fn batches_are_kept_one_by_one() {
+        let daemon = Daemon::start();
+        let many: String = (0..100_000).map(|n| format!("{n},text of row {n}\n")).collect();
+        let csv = format!("a,b\n{many}");
+        daemon.cli_with_input(["import", "-", "--table", "t", "--mode", "batches"], &csv).success();
+        assert_eq!(daemon.value("SELECT count(DISTINCT a) FROM t"), 100_000);
+        daemon
+            .cli_with_input(["import", "-", "--table", "t", "--mode", "batches"], csv + "too,many,fields\n")
+            .failure(USAGE);
+        assert_ne!(daemon.value("SELECT count(*) FROM t"), 100_000);
+    }
+
+    #[test]
+    fn what_cannot_be_imported_is_said() {
+        let daemon = Daemon::start();
+        daemon.cli(["import", "/no/such/file.csv", "--table", "t"]).failure(USAGE);
+        daemon.cli_with_input(["import", "-", "--table", "t"], "").failure(USAGE);
+        daemon.cli_with_input(["import", "-", "--table", "t", "--no-header"], "1,2\n").failure(ERROR);
+        daemon.cli_with_input(["import", "-", "--table", "t", "--delimiter", "\u{2603}"], "a\n1\n").failure(USAGE);
+        daemon.execute("CREATE TABLE t(a)");
+        let output = daemon.cli_with_input(["import", "-", "--table", "t"], "b\n1\n").failure(ERROR);
+        assert!(output.stderr.contains("no column named b"), "{output:#?}");
+    }
+}

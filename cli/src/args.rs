@@ -46,6 +46,9 @@ pub(crate) enum Command {
     /// Run one statement that reads, and stream its rows
     #[command(after_help = QUERY_HELP)]
     Query(QueryArguments),
+    /// Write the rows of a CSV file into a table
+    #[command(after_help = IMPORT_HELP)]
+    Import(ImportArguments),
     /// Start the daemon in the background, unless it runs already
     #[command(after_help = START_HELP)]
     Start(StartArguments),
@@ -114,6 +117,40 @@ pub(crate) struct QueryArguments {
     pub(crate) parameters: Parameters,
     #[command(flatten)]
     pub(crate) output: OutputArguments,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ImportArguments {
+    /// The file; - is standard input
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// The table
+    #[arg(long, short, value_name = "NAME")]
+    pub(crate) table: String,
+    /// The first line is a row, not the columns' names; columns then are the table's, in their order
+    #[arg(long)]
+    pub(crate) no_header: bool,
+    /// What is between two fields
+    #[arg(long, value_name = "CHARACTER", default_value = ",")]
+    pub(crate) delimiter: char,
+    /// Fields with this text are NULL, such as --null '' or --null NULL; without it none is
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) null: Option<String>,
+    /// How the rows belong together
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) mode: ImportMode,
+    /// No summary on standard error
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ImportMode {
+    /// All or nothing; other writers wait meanwhile
+    #[default]
+    Atomic,
+    /// Some thousand rows at once; other writers come in between
+    Batches,
 }
 
 #[derive(Args, Debug)]
@@ -318,6 +355,17 @@ Examples:
 A statement that writes is refused: use execute. Rows are printed as they come,
 however many they are. Parameters and formats are described by
 `skylinedb-cli execute --help`.";
+
+const IMPORT_HELP: &str = "\
+Examples:
+  skylinedb-cli import people.csv --table person
+  skylinedb-cli import - --table person --delimiter ';' --null '' < people.csv
+  skylinedb-cli import huge.csv --table log --mode batches
+
+The file is CSV (RFC 4180) in UTF-8. Its header names the columns; a table that is
+not there is made with them, as TEXT. Fields come as texts, and become numbers
+where a column is declared INTEGER or REAL. In --mode atomic the daemon's
+--transaction-timeout (60 s) is the limit; --mode batches has none.";
 
 const START_HELP: &str = "\
 Examples:

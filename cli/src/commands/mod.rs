@@ -4,6 +4,7 @@ mod bench;
 mod chunked;
 mod execute;
 mod facts;
+mod import;
 mod ping;
 mod query;
 mod report;
@@ -28,6 +29,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Execute(arguments) => within(timeout, execute::run(endpoint, arguments)).await,
         Command::Query(arguments) => within(timeout, query::run(endpoint, arguments)).await,
         Command::Bench(arguments) => within(timeout, bench::run(endpoint, arguments)).await,
+        Command::Import(arguments) => within(timeout, import::run(endpoint, arguments)).await,
         Command::Start(arguments) => within(timeout, start::run(endpoint, arguments)).await,
         Command::Shutdown(arguments) => shutdown::run(endpoint, timeout, &arguments).await,
     }
