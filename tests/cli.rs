@@ -335,7 +335,7 @@ mod import {
     fn a_mistake_in_the_file_or_a_row_keeps_nothing() {
         let daemon = Daemon::start();
         daemon.execute("CREATE TABLE t(a INTEGER PRIMARY KEY, b)");
-        let many: String = (1..50_000).map(|n| format!("{n},text\n")).collect();
+        let many = lines(1..50_000);
         for (end, code, text) in
             [("5,again\n", ERROR, "SQLITE_CONSTRAINT_PRIMARYKEY"), ("only one field\n", USAGE, "line: 50001")]
         {
@@ -350,14 +350,17 @@ mod import {
     #[test]
     fn batches_are_kept_one_by_one() {
         let daemon = Daemon::start();
-        let many: String = (0..100_000).map(|n| format!("{n},text of row {n}\n")).collect();
-        let csv = format!("a,b\n{many}");
+        let csv = format!("a,b\n{}", lines(0..100_000));
         daemon.cli_with_input(["import", "-", "--table", "t", "--mode", "batches"], &csv).success();
         assert_eq!(daemon.value("SELECT count(DISTINCT a) FROM t"), 100_000);
         daemon
             .cli_with_input(["import", "-", "--table", "t", "--mode", "batches"], csv + "too,many,fields\n")
             .failure(USAGE);
         assert_ne!(daemon.value("SELECT count(*) FROM t"), 100_000);
+    }
+
+    fn lines(numbers: std::ops::Range<u32>) -> String {
+        numbers.fold(String::new(), |lines, number| lines + &format!("{number},text of a row\n"))
     }
 
     #[test]

@@ -22,6 +22,8 @@ pub(crate) enum Work {
     Scan,
     /// Nine point reads to one insert.
     Mixed,
+    /// Loads a CSV file of a million rows.
+    Import,
 }
 
 /// Rows of the table that point reads read, and of the one that scans read.
@@ -37,6 +39,7 @@ pub(crate) const CASES: &[Case] = &[
     Case { name: "point read, 1 connection, 64 under way", pipeline: 64, ..case("", Work::PointRead, 1) },
     case("mixed, 16 clients", Work::Mixed, 16),
     case("scan of 1 M rows, 1 client", Work::Scan, 1),
+    case("CSV file of 1 M rows, 1 client", Work::Import, 1),
     Case { name: "point read, 1 client, unary", mode: "unary", ..case("", Work::PointRead, 1) },
     Case { name: "point read, 16 clients, unary", mode: "unary", ..case("", Work::PointRead, 16) },
     case("ping, 1 client", Work::Ping, 1),
@@ -50,7 +53,7 @@ const fn case(name: &'static str, work: Work, clients: usize) -> Case {
 impl Case {
     /// Whether others can do it, too: they have no pipelines, and no ping that is comparable.
     pub(crate) fn has_rivals(&self) -> bool {
-        self.work != Work::Ping && self.pipeline == 1 && self.mode == "session"
+        !matches!(self.work, Work::Ping | Work::Import) && self.pipeline == 1 && self.mode == "session"
     }
 
     /// Whether it is nothing but the way there and back.
@@ -63,7 +66,7 @@ impl Case {
         match self.work {
             Work::Scan => SCAN_ROWS,
             Work::PointRead | Work::Mixed => POINT_ROWS,
-            Work::Ping | Work::Insert => 0,
+            Work::Ping | Work::Insert | Work::Import => 0,
         }
     }
 }
@@ -77,6 +80,7 @@ impl Work {
             Self::PointRead => "point-read",
             Self::Scan => "scan",
             Self::Mixed => "mixed",
+            Self::Import => "import",
         }
     }
 }

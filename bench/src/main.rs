@@ -6,6 +6,8 @@
 mod case;
 mod direct;
 mod floor;
+mod growth;
+mod import;
 mod measurement;
 mod postgres;
 mod process;
@@ -17,7 +19,11 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use crate::{case::CASES, measurement::Measurement, table::Table};
+use crate::{
+    case::{CASES, Work},
+    measurement::Measurement,
+    table::Table,
+};
 
 /// Compare SkylineDB with what people would use instead, on this machine, now.
 #[derive(Debug, Parser)]
@@ -38,6 +44,9 @@ struct Arguments {
     /// Print JSON instead of a table
     #[arg(long)]
     json: bool,
+    /// Instead of comparing, measure how throughput grows with clients and rows, and draw it into this SVG file
+    #[arg(long, value_name = "FILE")]
+    growth: Option<PathBuf>,
     #[command(subcommand)]
     part: Option<Part>,
 }
@@ -70,14 +79,22 @@ fn compare(arguments: &Arguments) -> anyhow::Result<()> {
         Some(folder) => tempfile::tempdir_in(folder)?,
         None => tempfile::tempdir()?,
     };
-    let postgres = postgres::Cluster::start(folder.path())?;
     let skyline = skyline::Daemon::start(&folder.path().join("skyline"))?;
+    if let Some(picture) = &arguments.growth {
+        return growth::measure(&skyline, arguments.seconds, arguments.rounds, picture);
+    }
+    let postgres = postgres::Cluster::start(folder.path())?;
     let floor = floor::Server::start(folder.path())?;
     let mut table = Table::new();
     for case in CASES.iter().filter(|case| case.name.contains(&arguments.only)) {
         for round in 0..arguments.rounds {
             eprintln!("{} ({} of {})", case.name, round + 1, arguments.rounds);
             let seconds = arguments.seconds;
+            if case.work == Work::Import {
+                table.add(case, "SkylineDB", import::by_skyline(folder.path(), &skyline)?);
+                table.add(case, "sqlite3", import::by_sqlite3(folder.path())?);
+                continue;
+            }
             table.add(case, "SkylineDB", skyline.measure(case, seconds)?);
             if case.has_rivals() {
                 table.add(case, "direct", direct::measure(folder.path(), case, seconds)?);

@@ -46,10 +46,15 @@ impl Daemon {
 
 /// Runs `skylinedb-cli bench` against a socket.
 pub(crate) fn bench(socket: &Path, case: &Case, seconds: u64) -> anyhow::Result<Measurement> {
+    bench_with_rows(socket, case, seconds, case.rows())
+}
+
+/// The same, over a table of so many rows.
+pub(crate) fn bench_with_rows(socket: &Path, case: &Case, seconds: u64, rows: i64) -> anyhow::Result<Measurement> {
     let mut cli = Command::new(beside("skylinedb-cli")?);
     cli.arg("--endpoint").arg(socket).args(["bench", "--format", "json", "--workload", case.work.name()]);
     cli.args(["--mode", case.mode, "--clients", &case.clients.to_string(), "--pipeline", &case.pipeline.to_string()]);
-    cli.args(["--seconds", &seconds.to_string(), "--rows", &case.rows().max(1).to_string()]);
+    cli.args(["--seconds", &seconds.to_string(), "--rows", &rows.max(1).to_string()]);
     let report: serde_json::Value = serde_json::from_str(&output(&mut cli)?)?;
     let figure = |name: &str| report[name].as_f64().with_context(|| format!("no {name} in {report}"));
     Ok(Measurement {

@@ -86,7 +86,7 @@ pub(super) async fn run(endpoint: Option<PathBuf>, arguments: ImportArguments) -
         ImportMode::Batches => in_batches(&client, create, &target, chunks).await,
     };
     // An error while reading has ended the chunks early, and is the first cause.
-    let parsed = parsing.join().unwrap_or_else(|_| Ok(()));
+    let parsed = parsing.join().unwrap_or(Ok(()));
     parsed.map_err(|error| Failure::usage(format!("cannot read {name}: {error}\n{}", consequence(arguments.mode))))?;
     let rows = written?;
     if !arguments.quiet {
@@ -175,7 +175,7 @@ async fn write_all(
         let Ok(chunk) = chunk else { return Err(Failure::refused("the file cannot be read")) };
         rows += chunk.rows.len() as u64;
         let line = chunk.line;
-        let result = transaction.execute_batch(target.batch(chunk.rows)).await;
+        let result = transaction.execute_batch(target.batch(&chunk.rows)).await;
         result.map_err(|error| failure(error, line, ImportMode::Atomic))?;
     }
     Ok(rows)
@@ -193,7 +193,7 @@ async fn in_batches(
     let mut rows = 0;
     while let Some(Ok(chunk)) = chunks.recv().await {
         let (line, count) = (chunk.line, chunk.rows.len() as u64);
-        let result = client.execute_batch(target.batch(chunk.rows)).await;
+        let result = client.execute_batch(target.batch(&chunk.rows)).await;
         result.map_err(|error| failure(error, line, ImportMode::Batches))?;
         rows += count;
     }
@@ -224,7 +224,7 @@ impl Target {
         format!("CREATE TABLE IF NOT EXISTS {}({})", self.table, columns.join(", "))
     }
 
-    fn batch(&self, rows: Vec<StringRecord>) -> Batch {
+    fn batch(&self, rows: &[StringRecord]) -> Batch {
         let names: Vec<_> = self.columns.iter().map(|name| quoted(name)).collect();
         let insert = format!("INSERT INTO {}({}) VALUES ", self.table, names.join(","));
         let row = format!("({})", vec!["?"; names.len()].join(","));

@@ -11,6 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use skylinedb::Client;
 
 use super::connect;
@@ -26,6 +27,7 @@ use workload::Table;
 const PROGRESS: Duration = Duration::from_secs(1);
 
 pub(super) async fn run(endpoint: Option<PathBuf>, arguments: BenchArguments) -> Result<(), Failure> {
+    raise_open_files_limit();
     let client = connect(endpoint).await?;
     let table = Table::prepare(&client, &arguments).await?;
     let outcome = measure(&client, &arguments, &table).await;
@@ -62,6 +64,13 @@ async fn measure(client: &Client, arguments: &BenchArguments, table: &Table) -> 
     watch.abort();
     report.elapsed = begin.elapsed();
     Ok(report)
+}
+
+/// A client is a file descriptor, and the usual soft limit of 1,024 is meant for programs that use select().
+fn raise_open_files_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    // If it fails, connecting will, and say why.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
 /// Says on a terminal how it goes.
