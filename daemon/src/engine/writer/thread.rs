@@ -7,9 +7,13 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    time::{Duration, Instant},
 };
 
-use tokio::{runtime::Handle, sync::mpsc};
+use tokio::{
+    runtime::Handle,
+    sync::mpsc::{self, error::TryRecvError},
+};
 
 use super::{
     super::{
@@ -21,6 +25,9 @@ use super::{
     batch::{self, Outcome, Terms},
     group::Bounds,
 };
+
+/// How long the thread looks for another request before it sleeps.
+const SPIN_TIME: Duration = Duration::from_micros(100);
 
 /// The state of the writer's thread.
 pub(super) struct WriterThread {
@@ -62,7 +69,7 @@ impl WriterThread {
     pub(super) fn run(mut self) {
         let runtime = self.runtime.clone();
         let _entered = runtime.enter();
-        while let Some(request) = self.held.pop_front().or_else(|| self.requests.blocking_recv()) {
+        while let Some(request) = self.held.pop_front().or_else(|| self.next_request()) {
             match request {
                 Request::Batch(job) => self.group(job),
                 Request::Transaction(opening) => self.transaction(opening),
@@ -70,6 +77,20 @@ impl WriterThread {
         }
         if let Some(connection) = &self.connection {
             checkpoint(connection);
+        }
+    }
+
+    /// The next request; `None` when the last sender has gone and the queue is empty. A client that writes one row after
+    /// another comes again soon: to be there then saves putting this thread to sleep and waking it.
+    fn next_request(&mut self) -> Option<Request> {
+        let until = Instant::now() + SPIN_TIME;
+        loop {
+            match self.requests.try_recv() {
+                Ok(request) => return Some(request),
+                Err(TryRecvError::Disconnected) => return None,
+                Err(TryRecvError::Empty) if Instant::now() >= until => return self.requests.blocking_recv(),
+                Err(TryRecvError::Empty) => std::hint::spin_loop(),
+            }
         }
     }
 
