@@ -36,14 +36,14 @@ pub(crate) const CASES: &[Case] = &[
     case("insert, 64 clients", Work::Insert, 64),
     case("point read, 1 client", Work::PointRead, 1),
     case("point read, 16 clients", Work::PointRead, 16),
-    Case { name: "point read, 1 connection, 64 under way", pipeline: 64, ..case("", Work::PointRead, 1) },
+    Case { name: "point read, 1 connection, 512 under way", pipeline: 512, ..case("", Work::PointRead, 1) },
     case("mixed, 16 clients", Work::Mixed, 16),
     case("scan of 1 M rows, 1 client", Work::Scan, 1),
     case("CSV file of 1 M rows, 1 client", Work::Import, 1),
     Case { name: "point read, 1 client, unary", mode: "unary", ..case("", Work::PointRead, 1) },
     Case { name: "point read, 16 clients, unary", mode: "unary", ..case("", Work::PointRead, 16) },
     case("ping, 1 client", Work::Ping, 1),
-    Case { name: "ping, 1 connection, 64 under way", pipeline: 64, ..case("", Work::Ping, 1) },
+    Case { name: "ping, 1 connection, 512 under way", pipeline: 512, ..case("", Work::Ping, 1) },
 ];
 
 const fn case(name: &'static str, work: Work, clients: usize) -> Case {

@@ -89,7 +89,8 @@ impl WriterThread {
                 Ok(request) => return Some(request),
                 Err(TryRecvError::Disconnected) => return None,
                 Err(TryRecvError::Empty) if Instant::now() >= until => return self.requests.blocking_recv(),
-                Err(TryRecvError::Empty) => std::hint::spin_loop(),
+                // Not a mere spin: whoever else has work on this core comes first.
+                Err(TryRecvError::Empty) => std::thread::yield_now(),
             }
         }
     }
