@@ -246,12 +246,7 @@ fn a_deadline_interrupts_a_statement() {
 /// Runs grpcurl: its flags, the daemon's address, and what to do there.
 fn ask(daemon: &Daemon, flags: &[&str], what: &[&str], stdin: &str) -> Output {
     let mut grpcurl = grpcurl();
-    // grpcurl makes the path its HTTP/2 authority, which the protocol does not allow: h2 refuses it.
-    grpcurl
-        .args(["-plaintext", "-unix", "-authority", "localhost"])
-        .args(flags)
-        .arg(daemon.folder().socket())
-        .args(what);
+    grpcurl.args(["-plaintext", "-unix"]).args(flags).arg(daemon.folder().socket()).args(what);
     run(&mut grpcurl, stdin.as_bytes())
 }
 

@@ -10,8 +10,8 @@ from grpc_status import rpc_status
 from skylinedb.v1 import execute_pb2, statement_pb2, value_pb2
 from skylinedb.v1.skylinedb_pb2_grpc import SkylineDbServiceStub
 
-# As the comment in skylinedb.proto advises: grpcio's own limit is 4 MiB, and its authority would be the socket's path.
-OPTIONS = [("grpc.max_receive_message_length", 64 << 20), ("grpc.default_authority", "localhost")]
+# As the comment in skylinedb.proto advises: grpcio's own limit is 4 MiB.
+OPTIONS = [("grpc.max_receive_message_length", 64 << 20)]
 
 
 class DaemonTest(unittest.TestCase):

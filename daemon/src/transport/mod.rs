@@ -1,5 +1,6 @@
 //! Accepts connections, looks at who it is, and serves each of them HTTP/2. What the requests are is not known here.
 
+mod authority;
 mod unix;
 
 use std::{convert::Infallible, pin::pin, time::Duration};
@@ -13,6 +14,7 @@ use tower::{Service, ServiceExt as _};
 pub(crate) use unix::Listener;
 
 use crate::lifecycle::Lifecycle;
+use authority::AnyAuthority;
 
 /// Calls that one connection may have open at once; more wait at the client.
 const MAX_CONCURRENT_CALLS: u32 = 1_000;
@@ -49,7 +51,7 @@ where
     while let Some(stream) = lifecycle.closing().run_until_cancelled(listener.accept()).await {
         let service = service.clone();
         let serve = service_fn(move |request| service.clone().oneshot(request));
-        let connection = http2.serve_connection(TokioIo::new(stream), serve);
+        let connection = http2.serve_connection(TokioIo::new(AnyAuthority::new(stream)), serve);
         let closing = lifecycle.closing().clone();
         connections.spawn(async move {
             let mut connection = pin!(connection);
