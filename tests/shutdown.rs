@@ -190,3 +190,55 @@ fn assert_clean(daemon: &Daemon) {
     assert_eq!(wal_bytes, 0, "the write-ahead log is checkpointed");
     fs::File::open(folder.lock()).expect("the lock").try_lock().expect("the lock is free");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_during_the_drain_is_done_and_answered() {
+    let mut daemon = Daemon::builder().arg("--drain-timeout").arg("60s").start();
+    daemon.execute("CREATE TABLE t(x)");
+    let client = daemon.client().await;
+    let mut session = client.session().await.expect("a session");
+    let mut transaction = session.transaction(TransactionKind::Write).await.expect("a transaction");
+    transaction.execute("INSERT INTO t VALUES (1)", params![]).await.expect("an insert");
+
+    daemon.terminate();
+    daemon.wait_for_log("shutting down");
+
+    transaction.execute("INSERT INTO t VALUES (2)", params![]).await.expect("the transaction goes on");
+    transaction.commit().await.expect("the commit is answered as what it is");
+    drop((session, client));
+    assert!(daemon.wait().success());
+    let rows: i64 =
+        daemon.folder().open_file().query_row("SELECT count(*) FROM t", [], |row| row.get(0)).expect("count");
+    assert_eq!(rows, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_said_not_to_be_written_is_not_even_when_the_work_is_cut_short() {
+    let mut daemon = Daemon::builder().arg("--drain-timeout").arg("0s").start();
+    daemon.execute("CREATE TABLE t(x)");
+    let mut writers = Vec::new();
+    for writer in 0..8_i64 {
+        let client = daemon.client().await.without_stream();
+        writers.push(tokio::spawn(async move {
+            for number in 0.. {
+                let x = writer * 1_000_000 + number;
+                match client.execute("INSERT INTO t VALUES (?)", params![x]).await {
+                    Ok(_) => {}
+                    Err(Error::Database(error)) if error.reason == "SHUTTING_DOWN" => return Some(x),
+                    Err(_) => return None, // the connection broke: nothing was said
+                }
+            }
+            None
+        }));
+    }
+    daemon.terminate();
+    daemon.wait();
+    let file = daemon.folder().open_file();
+    for writer in writers {
+        if let Some(refused) = writer.await.expect("a writer") {
+            let found: i64 =
+                file.query_row("SELECT count(*) FROM t WHERE x = ?", [refused], |row| row.get(0)).expect("count");
+            assert_eq!(found, 0, "{refused} was said not to be written");
+        }
+    }
+}

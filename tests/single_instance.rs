@@ -146,7 +146,7 @@ fn of_many_daemons_started_at_the_same_instant_exactly_one_serves() {
 #[test]
 fn the_lock_file_is_never_unlinked_and_holds_only_the_pid() {
     let folder = Folder::new();
-    fs::write(folder.lock(), "99999999999 and a longer text than any PID\n").expect("write a lock file");
+    fs::write(folder.lock(), "99999999999\n88888888888\n").expect("write a lock file");
     let inode = inode(&folder);
 
     let mut daemon = Daemon::builder_in(&folder).start();

@@ -73,7 +73,7 @@ pub(crate) fn measure(daemon: &Daemon, seconds: u64, rounds: usize, picture: &Pa
 
 fn draw(charts: &[Chart]) -> String {
     #[allow(clippy::cast_precision_loss, reason = "two charts")]
-    let width = charts.len() as f64 * (WIDTH + MARGIN * 1.5);
+    let width = charts.len() as f64 * (WIDTH + MARGIN * 1.5) + MARGIN;
     let mut svg = format!(
         "<svg xmlns='http://www.w3.org/2000/svg' width='{width}' height='{}' font-family='sans-serif' font-size='12'>\n\
          <rect width='100%' height='100%' fill='white'/>\n",

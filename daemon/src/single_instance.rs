@@ -20,6 +20,9 @@ use rustix::{
 
 /// How long to wait for the holder's PID: it takes the lock first and writes its PID then.
 const PID_WAIT: Duration = Duration::from_secs(1);
+/// How much of a file is looked at before it is taken for a lock file.
+const LOOK_BYTES: u64 = 4 << 10;
+
 const PID_POLL: Duration = Duration::from_millis(5);
 
 /// The lock, held for as long as this lives. It is close-on-exec, as every file that Rust opens: no child inherits it.
@@ -44,6 +47,7 @@ impl SingleInstance {
                 });
             }
         }
+        check_is_lock_file(path, &mut file)?;
         write_pid(&mut file).with_context(|| format!("cannot write the PID into {}", path.display()))?;
         tracing::info!("Acquired single-instance lock");
         Ok(Self { _file: file })
@@ -66,6 +70,20 @@ fn open(path: &Path) -> anyhow::Result<File> {
             path.display()
         )
     })
+}
+
+/// Whatever is no lock file must not be written over: it may be the database, by a slip on the command line.
+fn check_is_lock_file(path: &Path, file: &mut File) -> anyhow::Result<()> {
+    let mut content = Vec::new();
+    let read = file.take(LOOK_BYTES).read_to_end(&mut content);
+    read.with_context(|| format!("cannot read the lock file {}", path.display()))?;
+    if !content.iter().all(|byte| byte.is_ascii_digit() || byte.is_ascii_whitespace()) {
+        bail!(
+            "{} is not a lock file: it has more in it than a PID, and is left as it is; choose another --lock-file",
+            path.display()
+        );
+    }
+    Ok(())
 }
 
 fn write_pid(file: &mut File) -> std::io::Result<()> {

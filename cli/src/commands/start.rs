@@ -12,6 +12,7 @@ use crate::{args::StartArguments, failure::Failure};
 
 pub(super) async fn run(endpoint: Option<PathBuf>, arguments: StartArguments) -> Result<(), Failure> {
     let mut options = StartOptions::new();
+    let wanted = arguments.database.clone();
     if let Some(database) = arguments.database {
         options = options.database(database);
     }
@@ -26,6 +27,15 @@ pub(super) async fn run(endpoint: Option<PathBuf>, arguments: StartArguments) ->
     }
     let started = start_daemon(options).await?;
     let pong = started.client.ping().await?;
+    if let Some(wanted) = wanted.filter(|_| started.already_running)
+        && wanted.canonicalize().ok().is_none_or(|wanted| wanted.to_str() != Some(&pong.database))
+    {
+        return Err(Failure::refused(format!(
+            "a daemon runs already, but with another database, {}; stop it (skylinedb-cli shutdown), or give this one an \
+             --endpoint of its own",
+            pong.database
+        )));
+    }
 
     let mut more = vec![("Endpoint", started.client.endpoint().to_string())];
     if let Some(log_file) = started.log_file {

@@ -56,7 +56,7 @@ pub(crate) struct Config {
 /// How long a connection waits for another process's lock before it gives up with SQLITE_BUSY.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Statements that a connection keeps compiled. A compiled INSERT takes some 3 KiB.
+/// Statements that a connection keeps compiled. A compiled INSERT takes some 3 KiB; for long ones see `run::put_back`.
 const CACHED_STATEMENTS: usize = 256;
 
 /// The part of the file that short reads see as memory: a page that is read costs no system call and no copy. Scans do
@@ -107,6 +107,7 @@ impl GuardedConnection {
     /// Opens a connection that can only read.
     pub(super) fn open_reader(config: &Config) -> Result<Self, Error> {
         let connection = Self::open(config, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+        connection.sqlite.pragma_update(None, "foreign_keys", config.foreign_keys)?; // for whoever asks
         connection.sqlite.pragma_update(None, "query_only", true)?;
         Ok(connection)
     }

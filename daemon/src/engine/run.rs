@@ -28,6 +28,9 @@ pub(crate) struct RowValues<'row> {
     columns: usize,
 }
 
+/// Longer statements are not kept compiled: they are seldom sent twice, and 256 of 16 MiB would fill the memory.
+const CACHED_SQL_MAX_BYTES: usize = 16 << 10;
+
 /// What a statement may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Access {
@@ -95,7 +98,7 @@ pub(super) fn run(
         (prepared, traits) = prepare(connection, &statement.sql).map_err(Stop::Failed)?;
     }
     let outcome = run_prepared(connection, &mut prepared, &traits, statement, access, sink);
-    put_back(prepared, &traits);
+    put_back(prepared, &traits, &statement.sql);
     outcome.map(|(result, writes)| Ran { result, writes })
 }
 
@@ -103,7 +106,7 @@ pub(super) fn run(
 pub(super) fn is_readonly(connection: &GuardedConnection, sql: &str) -> Option<bool> {
     let (prepared, traits) = prepare(connection, sql).ok()?;
     let is_readonly = !writes(&prepared, &traits) && is_for_readers(&traits);
-    put_back(prepared, &traits);
+    put_back(prepared, &traits, sql);
     Some(is_readonly)
 }
 
@@ -254,8 +257,8 @@ fn prepare<'c>(connection: &'c GuardedConnection, sql: &str) -> Result<(CachedSt
 }
 
 /// Puts a statement back into the cache if it is an ordinary one.
-fn put_back(prepared: CachedStatement<'_>, traits: &Traits) {
-    if *traits == Traits::default() { drop(prepared) } else { prepared.discard() }
+fn put_back(prepared: CachedStatement<'_>, traits: &Traits, sql: &str) {
+    if *traits == Traits::default() && sql.len() <= CACHED_SQL_MAX_BYTES { drop(prepared) } else { prepared.discard() }
 }
 
 /// Whether running the statement may change the database. SQLite takes EXPLAIN for what it explains, and a checkpoint, which

@@ -159,8 +159,17 @@ impl proto::skyline_db_service_server::SkylineDbService for Service {
         let (metadata, _, request) = request.into_parts();
         let batch = self.batch(request)?;
         let cancel = Cancel::at(deadline(&metadata));
-        let _gone = cancel.on_drop();
-        Ok(Response::new(self.unless_cut(self.execute_batch(batch, cancel)).await?))
+        let gone = cancel.on_drop();
+        let mut executed = std::pin::pin!(self.execute_batch(batch, cancel));
+        let in_time = self.lifecycle.cut().run_until_cancelled(executed.as_mut()).await;
+        let outcome = if let Some(outcome) = in_time {
+            outcome
+        } else {
+            // It is given up; but whether it was is for the writer to say, who may be committing it now.
+            drop(gone);
+            executed.await.map_err(given_up)
+        };
+        Ok(Response::new(outcome?))
     }
 
     type QueryStream = BoxStream<proto::QueryResponse>;
@@ -218,6 +227,11 @@ impl proto::skyline_db_service_server::SkylineDbService for Service {
         self.lifecycle.drain();
         Ok(Response::new(proto::ShutdownResponse { pid: std::process::id() }))
     }
+}
+
+/// The error of a request that the daemon itself has given up, because its drain is over.
+fn given_up(error: Error) -> Error {
+    if error.kind == Kind::Cancelled { shutting_down() } else { error }
 }
 
 /// The deadline that a client has set for its call, if it has.

@@ -144,7 +144,17 @@ impl WriterThread {
 
     /// Opens a transaction that holds the database's write lock.
     pub(super) fn begin(&mut self) -> Result<(), Error> {
-        self.connection()?.run("BEGIN IMMEDIATE;").map_err(error::locked_by_another_process)
+        let connection = self.connection()?;
+        connection.run("BEGIN IMMEDIATE;").map_err(error::locked_by_another_process)?;
+        // Another program may have written it: a revision must never go back.
+        match meta::revision(&connection.sqlite) {
+            Ok(revision) => self.committed_revision.store(revision, Ordering::Release),
+            Err(error) => {
+                self.roll_back();
+                return Err(error);
+            }
+        }
+        Ok(())
     }
 
     /// Rolls back, if there is something to roll back.

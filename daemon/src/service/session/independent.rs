@@ -70,6 +70,11 @@ impl Independent {
         self.going.retain(|(going, ..)| *going != id);
     }
 
+    /// Gives up all of them.
+    pub(super) fn give_up(&mut self) {
+        self.going.clear();
+    }
+
     /// The next answer; never without a request under way.
     pub(super) async fn next(&mut self) -> proto::SessionResponse {
         let Some((id, answer)) = self.answers.next().await else { return std::future::pending().await };

@@ -35,6 +35,8 @@ pub(super) struct Session {
     requests: Streaming<proto::SessionRequest>,
     /// Whether the client has sent its last request.
     is_complete: bool,
+    /// Whether the daemon has given up waiting for what is in hand.
+    is_cut: bool,
     /// Requests as they came, with the time of their arrival.
     taken: VecDeque<(Instant, proto::SessionRequest)>,
     /// A request that was accepted but cannot go further yet.
@@ -63,6 +65,7 @@ impl Session {
             service,
             requests,
             is_complete: false,
+            is_cut: false,
             taken: VecDeque::new(),
             held: None,
             ordered: Ordered::default(),
@@ -78,8 +81,20 @@ impl Session {
             return Some(Ok(answer));
         }
         let cut = self.service.lifecycle.cut().clone();
-        if let Some(answer) = cut.run_until_cancelled(self.next_answer()).await {
-            return answer.transpose();
+        if !self.is_cut {
+            if let Some(answer) = cut.run_until_cancelled(self.next_answer()).await {
+                return answer.transpose();
+            }
+            self.is_cut = true;
+            self.ordered.give_up();
+            self.independent.give_up();
+        }
+        // What is with the writer may be committed at this moment: its answers are waited for, and they come soon.
+        if !self.independent.is_empty() {
+            return Some(Ok(self.independent.next().await));
+        }
+        if !self.ordered.is_idle() {
+            return Some(Ok(self.ordered.next().await));
         }
         self.ordered = Ordered::default();
         Some(Err(shutting_down().into()))

@@ -117,6 +117,18 @@ impl Ordered {
         }
     }
 
+    /// Gives up all that is under way.
+    pub(super) fn give_up(&mut self) {
+        if let Some(running) = &mut self.running {
+            running.gone = None;
+        }
+        for pending in &mut self.pending {
+            if let Pending::AtWriter { gone, .. } = pending {
+                *gone = None;
+            }
+        }
+    }
+
     /// The next answer; never when idle. It may be given up at any point and asked for again.
     pub(super) async fn next(&mut self) -> proto::SessionResponse {
         if let Some(running) = &mut self.running {

@@ -108,11 +108,12 @@ impl Transaction {
 
 /// Keeps what the transaction wrote.
 pub(super) async fn commit(transaction: Option<Transaction>) -> Result<Response, Error> {
-    let revision = match transaction.map(|open| open.state) {
-        Some(State::Read(snapshot)) => snapshot.revision(),
-        Some(State::Write(transaction)) => transaction.commit().await?,
-        Some(State::Cut(error)) => return Err(error),
-        None => return Err(none_open()),
+    // It stays work in hand until its answer is known: the drain waits for that.
+    let open = transaction.ok_or_else(none_open)?;
+    let revision = match &open.state {
+        State::Read(snapshot) => snapshot.revision(),
+        State::Write(transaction) => transaction.commit().await?,
+        State::Cut(error) => return Err(error.clone()),
     };
     Ok(Response::Commit(proto::CommitResponse { revision }))
 }
