@@ -4,8 +4,8 @@
 
 use prost::{
     DecodeError, Message,
-    bytes::{Buf, BufMut},
-    encoding::{DecodeContext, WireType, decode_varint, encoded_len_varint, message, skip_field},
+    bytes::{Buf, BufMut, Bytes},
+    encoding::{DecodeContext, WireType, decode_key, decode_varint, encode_varint, encoded_len_varint, message, skip_field},
 };
 
 use crate::{proto::v1::Column, value::Value};
@@ -24,8 +24,8 @@ pub struct QueryResponse {
 pub struct EncodedRows {
     /// The fields `rows` of a `QueryResponse`, one after the other, each with its key and its length.
     bytes: Vec<u8>,
-    /// A row's values while it is encoded: its length is known only then.
-    row: Vec<u8>,
+    /// As `bytes`, but as they came, without a copy. They come after those.
+    received: Bytes,
 }
 
 /// A value that is somebody else's memory.
@@ -53,31 +53,50 @@ const TEXT: u32 = 3;
 const BLOB: u32 = 4;
 
 impl EncodedRows {
+    /// Room for rows of this length.
+    #[must_use]
+    pub fn with_capacity(bytes: usize) -> Self {
+        Self { bytes: Vec::with_capacity(bytes), ..Self::default() }
+    }
+
     /// Encodes a row behind the others.
     pub fn push<'v>(&mut self, values: impl IntoIterator<Item = ValueRef<'v>>) {
-        self.row.clear();
+        // A row's length is known only at its end, and mostly is one byte: for more, the row is moved.
+        length_delimited(ROWS, 0, &mut self.bytes);
+        let start = self.bytes.len();
         for value in values {
-            encode_value(value, &mut self.row);
+            encode_value(value, &mut self.bytes);
         }
-        length_delimited(ROWS, self.row.len(), &mut self.bytes);
-        self.bytes.extend_from_slice(&self.row);
+        let (end, length) = (self.bytes.len(), (self.bytes.len() - start) as u64);
+        let more = encoded_len_varint(length) - 1;
+        if more > 0 {
+            self.bytes.resize(end + more, 0);
+            self.bytes.copy_within(start..end, start + more);
+        }
+        encode_varint(length, &mut &mut self.bytes[start - 1..]);
     }
 
     /// How long the rows are.
     #[must_use]
     pub fn len_bytes(&self) -> usize {
-        self.bytes.len()
+        self.bytes.len() + self.received.len()
     }
 
     /// Whether there is no row.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
+        self.len_bytes() == 0
     }
 
     /// The bytes, to be read by [`Reader`].
-    pub(crate) fn into_reader(self) -> Reader {
-        Reader { bytes: self.bytes, position: 0 }
+    pub(crate) fn into_reader(mut self) -> Reader {
+        let bytes = if self.bytes.is_empty() {
+            self.received
+        } else {
+            self.bytes.extend_from_slice(&self.received);
+            self.bytes.into()
+        };
+        Reader { bytes, position: 0 }
     }
 }
 
@@ -89,7 +108,7 @@ pub(crate) struct Malformed;
 /// Reads rows, one by one.
 #[derive(Debug, Default)]
 pub(crate) struct Reader {
-    bytes: Vec<u8>,
+    bytes: Bytes,
     position: usize,
 }
 
@@ -97,15 +116,19 @@ impl Reader {
     /// The next row, which has about so many values.
     pub(crate) fn next(&mut self, columns: usize) -> Option<Result<Vec<Value>, Malformed>> {
         let mut rest = &self.bytes[self.position..];
-        if rest.is_empty() {
-            return None;
-        }
-        let row = field(&mut rest).and_then(|(_, _, row)| decode_row(row, columns));
-        self.position = self.bytes.len() - rest.len();
-        if row.is_err() {
-            self.position = self.bytes.len();
-        }
-        Some(row)
+        let row = loop {
+            if rest.is_empty() {
+                break None;
+            }
+            match field(&mut rest) {
+                Ok((ROWS, WireType::LengthDelimited, row)) => break Some(decode_row(row, columns)),
+                Ok(_) => {} // a field of a newer protocol
+                Err(malformed) => break Some(Err(malformed)),
+            }
+        };
+        let is_malformed = matches!(row, Some(Err(_)));
+        self.position = if is_malformed { self.bytes.len() } else { self.bytes.len() - rest.len() };
+        row
     }
 }
 
@@ -113,6 +136,19 @@ impl Message for QueryResponse {
     fn encode_raw(&self, buffer: &mut impl BufMut) {
         message::encode_repeated(COLUMNS, &self.columns, buffer);
         buffer.put_slice(&self.rows.bytes);
+        buffer.put_slice(&self.rows.received);
+    }
+
+    /// A whole message, of which the rows stay where they are. As everywhere, fields come in the order of their numbers.
+    fn merge(&mut self, mut buffer: impl Buf) -> Result<(), DecodeError> {
+        let mut message = buffer.copy_to_bytes(buffer.remaining());
+        while message.first().is_some_and(|first| *first != key(ROWS, WireType::LengthDelimited)) {
+            let (tag, wire_type) = decode_key(&mut message)?;
+            self.merge_field(tag, wire_type, &mut message, DecodeContext::default())?;
+        }
+        self.rows.bytes.extend_from_slice(&self.rows.received);
+        self.rows.received = message;
+        Ok(())
     }
 
     fn merge_field(
@@ -125,10 +161,10 @@ impl Message for QueryResponse {
         match tag {
             COLUMNS => message::merge_repeated(wire_type, &mut self.columns, buffer, context),
             ROWS => {
-                let EncodedRows { bytes, row } = &mut self.rows;
-                prost::encoding::bytes::merge(wire_type, row, buffer, context)?;
-                length_delimited(ROWS, row.len(), bytes);
-                bytes.extend_from_slice(row);
+                let mut row = Bytes::new();
+                prost::encoding::bytes::merge(wire_type, &mut row, buffer, context)?;
+                length_delimited(ROWS, row.len(), &mut self.rows.bytes);
+                self.rows.bytes.extend_from_slice(&row);
                 Ok(())
             }
             _ => skip_field(wire_type, tag, buffer, context),
@@ -136,12 +172,12 @@ impl Message for QueryResponse {
     }
 
     fn encoded_len(&self) -> usize {
-        message::encoded_len_repeated(COLUMNS, &self.columns) + self.rows.bytes.len()
+        message::encoded_len_repeated(COLUMNS, &self.columns) + self.rows.len_bytes()
     }
 
     fn clear(&mut self) {
         self.columns.clear();
-        self.rows.bytes.clear();
+        self.rows = EncodedRows::default();
     }
 }
 
@@ -321,11 +357,11 @@ mod tests {
         let (response, _) = pair();
         let bytes = response.rows.bytes;
         for length in 1..bytes.len() {
-            let mut reader = Reader { bytes: bytes[..length].to_vec(), position: 0 };
+            let mut reader = Reader { bytes: bytes[..length].to_vec().into(), position: 0 };
             while reader.next(usize::MAX).is_some() {}
             let mut wrong = bytes.clone();
             wrong[length] ^= 0xff;
-            let mut reader = Reader { bytes: wrong, position: 0 };
+            let mut reader = Reader { bytes: wrong.into(), position: 0 };
             while reader.next(1).is_some() {}
         }
     }

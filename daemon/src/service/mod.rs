@@ -211,7 +211,7 @@ impl proto::skyline_db_service_server::SkylineDbService for Service {
                 ),
             )
         })?;
-        let session = Session::new(self.clone(), request.into_inner(), permit);
+        let session = Box::new(Session::new(self.clone(), request.into_inner(), permit)); // it is moved with every answer
         let stream = futures_util::stream::unfold(session, |mut session| async {
             let response = session.next().await?;
             Some((response, session))

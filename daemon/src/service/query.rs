@@ -96,7 +96,7 @@ impl ChunkSink {
     }
 
     fn flush(&mut self) -> Result<(), Error> {
-        let rows = std::mem::take(&mut self.rows);
+        let rows = std::mem::replace(&mut self.rows, EncodedRows::with_capacity(CHUNK_BYTES + CHUNK_BYTES / 8));
         self.send(proto::QueryResponse { columns: Vec::new(), rows })
     }
 }
