@@ -46,7 +46,9 @@ impl Server {
 
 /// Serves until it is ended.
 pub(crate) fn serve(socket: &Path) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    // As many threads as the daemon has.
+    let threads = std::thread::available_parallelism()?.get().max(2) / 2;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?;
     runtime.block_on(async {
         let listener = tokio::net::UnixListener::bind(socket)?;
         let server = transport::Server::builder().add_service(SkylineDbServiceServer::new(Floor));

@@ -204,6 +204,9 @@ pub(crate) struct BenchArguments {
     /// How many clients do it, each with a connection of its own
     #[arg(long, value_name = "NUMBER", default_value = "1")]
     pub(crate) clients: NonZeroUsize,
+    /// Threads that make the load. The daemon needs the machine's cores, too: more than one pays only if there are many
+    #[arg(long, value_name = "NUMBER", default_value = "1")]
+    pub(crate) threads: NonZeroUsize,
     /// Requests that each client has under way at once
     #[arg(long, value_name = "NUMBER", default_value = "1")]
     pub(crate) pipeline: NonZeroUsize,

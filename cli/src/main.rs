@@ -26,11 +26,13 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: args::Arguments) -> Result<(), Failure> {
-    // One client needs one thread; a benchmark with several should not be limited by it.
     let mut runtime = match &arguments.command {
-        args::Command::Bench(bench) if bench.clients.get() > 1 => tokio::runtime::Builder::new_multi_thread(),
+        args::Command::Bench(bench) if bench.threads.get() > 1 => tokio::runtime::Builder::new_multi_thread(),
         _ => tokio::runtime::Builder::new_current_thread(),
     };
+    if let args::Command::Bench(bench) = &arguments.command {
+        runtime.worker_threads(bench.threads.get());
+    }
     let runtime = runtime.enable_all().build().map_err(|error| Failure::refused(format!("cannot start: {error}")))?;
     runtime.block_on(commands::run(arguments))
 }

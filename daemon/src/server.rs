@@ -21,7 +21,9 @@ type SkylineDb = SkylineDbServiceServer<Service>;
 /// Runs the daemon until it is told to end.
 pub(crate) fn run(arguments: &Arguments, places: &Places) -> anyhow::Result<()> {
     raise_open_files_limit();
-    let runtime = Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
+    let mut runtime = Builder::new_multi_thread();
+    let runtime = runtime.worker_threads(arguments.threads().get()).enable_all().build();
+    let runtime = runtime.context("cannot start the runtime")?;
     let outcome = runtime.block_on(serve(arguments, places));
     // Threads that still run a statement are not waited for: its client takes no answer any more.
     runtime.shutdown_background();

@@ -47,6 +47,8 @@ pub(crate) struct Config {
     pub(crate) queue_jobs: usize,
     /// Connections that read at once.
     pub(crate) readers: usize,
+    /// Connections for short reads: as many as there are threads that ask for them.
+    pub(crate) inline_readers: usize,
     /// Session transactions: time without a request, time in all.
     pub(crate) transaction_idle_timeout: Duration,
     /// See `transaction_idle_timeout`.

@@ -9,7 +9,6 @@ use std::{
         Mutex, MutexGuard, TryLockError,
         atomic::{AtomicU64, Ordering},
     },
-    thread::available_parallelism,
     time::{Duration, Instant},
 };
 
@@ -48,8 +47,8 @@ pub(super) struct Fingerprint(u64);
 
 impl Inline {
     pub(super) fn open(config: &Config) -> Result<Self, Error> {
-        let threads = available_parallelism().map_or(1, usize::from);
-        let connections = (0..threads).map(|_| GuardedConnection::open_impatient_reader(config).map(Mutex::new));
+        let connections = 0..config.inline_readers;
+        let connections = connections.map(|_| GuardedConnection::open_impatient_reader(config).map(Mutex::new));
         Ok(Self {
             connections: connections.collect::<Result<_, _>>()?,
             long: (0..REMEMBERED).map(|_| AtomicU64::new(0)).collect(),

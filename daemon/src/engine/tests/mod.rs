@@ -73,6 +73,7 @@ impl Engine {
             max_answer_bytes: 1 << 20,
             queue_jobs: 1_024,
             readers: 2,
+            inline_readers: 2,
             transaction_idle_timeout: FOREVER,
             transaction_timeout: FOREVER,
         };
