@@ -6,7 +6,7 @@ use std::{
 };
 
 use prost::Message as _;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, transport::Channel};
 
 use crate::{
     connector::{self, Grpc},
@@ -19,6 +19,7 @@ use crate::{
     result::{BatchResult, StatementResult},
     rows::Rows,
     session::{self, Session},
+    start::{StartOptions, start_daemon},
     statement::{Batch, Statement},
 };
 
@@ -65,9 +66,30 @@ impl Client {
     /// [`Error::NotRunning`] if no daemon listens there.
     pub async fn connect(endpoint: impl Into<Endpoint>) -> Result<Self, Error> {
         let endpoint = endpoint.into();
-        let grpc = connector::connect(&endpoint).await?;
+        let channel = connector::connect(&endpoint).await?;
+        Ok(Self::over(channel, endpoint))
+    }
+
+    /// Connects to a daemon that says of itself that it serves, and is not about to end.
+    pub(crate) async fn connect_to_serving(endpoint: Endpoint) -> Result<Self, Error> {
+        let channel = connector::connect(&endpoint).await?;
+        connector::check_health(channel.clone(), &endpoint).await?;
+        Ok(Self::over(channel, endpoint))
+    }
+
+    fn over(channel: Channel, endpoint: Endpoint) -> Self {
+        let grpc = connector::grpc(channel);
         let stream = Some(Arc::new(KeptStream::new(grpc.clone(), endpoint.clone())));
-        Ok(Self { grpc, endpoint, stream, timeout: None })
+        Self { grpc, endpoint, stream, timeout: None }
+    }
+
+    /// Connects to the daemon, and starts one in the background if none is there: see
+    /// [`start_daemon`](crate::start::start_daemon).
+    ///
+    /// # Errors
+    /// [`Error::Start`] if none could be started, or if there is one that has another database.
+    pub async fn connect_or_start(options: StartOptions) -> Result<Self, Error> {
+        Ok(start_daemon(options).await?.client)
     }
 
     /// Connects to the first daemon that is found: at `SKYLINEDB_ENDPOINT` if that is set, else in user scope, else in
@@ -76,8 +98,16 @@ impl Client {
     /// # Errors
     /// [`Error::NotRunning`] with every place where it was looked for.
     pub async fn connect_default() -> Result<Self, Error> {
+        Self::connect_first(Endpoint::candidates()).await
+    }
+
+    /// Connects to the first of these endpoints where a daemon listens.
+    ///
+    /// # Errors
+    /// [`Error::NotRunning`] with all of them.
+    pub async fn connect_first(endpoints: impl IntoIterator<Item = Endpoint>) -> Result<Self, Error> {
         let mut all_looked = Vec::new();
-        for endpoint in Endpoint::candidates() {
+        for endpoint in endpoints {
             match Self::connect(endpoint).await {
                 Err(Error::NotRunning { looked }) => all_looked.extend(looked),
                 outcome => return outcome,
@@ -155,7 +185,18 @@ impl Client {
 
     /// Ends the daemon: it finishes the work in hand first. Returns its process id; it is gone when that process is.
     pub async fn shutdown(&self) -> Result<u32, Error> {
-        let response = self.grpc.clone().shutdown(self.call(proto::ShutdownRequest::default())).await;
+        self.ask_for_shutdown(proto::ShutdownRequest::default()).await
+    }
+
+    /// As [`shutdown`](Self::shutdown), but work in hand has this long; then it is given up, and open transactions are rolled
+    /// back. With no time at all that is at once.
+    pub async fn shutdown_within(&self, grace: Duration) -> Result<u32, Error> {
+        let grace_ms = Some(u32::try_from(grace.as_millis()).unwrap_or(u32::MAX));
+        self.ask_for_shutdown(proto::ShutdownRequest { grace_ms, ..Default::default() }).await
+    }
+
+    async fn ask_for_shutdown(&self, request: proto::ShutdownRequest) -> Result<u32, Error> {
+        let response = self.grpc.clone().shutdown(self.call(request)).await;
         Ok(self.answered(response)?.pid)
     }
 

@@ -8,12 +8,16 @@ use tokio::{
     time::{Instant, sleep},
 };
 use tonic::transport::{Channel, Endpoint as Uri};
+use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 use tower::service_fn;
 
 use crate::{endpoint::Endpoint, error::Error, proto::v1::skyline_db_service_client::SkylineDbServiceClient};
 
 /// The generated client.
 pub(crate) type Grpc = SkylineDbServiceClient<Channel>;
+
+/// The service whose health is asked for.
+const SERVICE_NAME: &str = "skylinedb.v1.SkylineDbService";
 
 /// What the daemon may send in one call before it is taken. A larger window lets a stream of rows flow without waiting for
 /// this side; it also is what rows cost in memory when nobody takes them.
@@ -28,7 +32,7 @@ const CROWD_PATIENCE: Duration = Duration::from_secs(5);
 const CROWD_PAUSE: Duration = Duration::from_millis(5);
 
 /// Connects to the daemon there. The connection is made anew when it breaks and is needed again.
-pub(crate) async fn connect(endpoint: &Endpoint) -> Result<Grpc, Error> {
+pub(crate) async fn connect(endpoint: &Endpoint) -> Result<Channel, Error> {
     // The authority is not used: the connector knows the socket. It has to be there, and localhost is usual.
     let channel = Uri::from_static("http://localhost")
         .initial_stream_window_size(CALL_WINDOW_BYTES)
@@ -38,12 +42,25 @@ pub(crate) async fn connect(endpoint: &Endpoint) -> Result<Grpc, Error> {
         let path = path.clone();
         async move { connect_socket(&path).await.map(TokioIo::new) }
     });
-    let channel = channel
+    channel
         .connect_with_connector(connector)
         .await
-        .map_err(|error| Error::NotRunning { looked: vec![(endpoint.clone(), root_cause(&error))] })?;
-    // The daemon has its own limits; here, whatever the caller has asked for is taken.
-    Ok(Grpc::new(channel).max_decoding_message_size(usize::MAX).max_encoding_message_size(usize::MAX))
+        .map_err(|error| Error::NotRunning { looked: vec![(endpoint.clone(), root_cause(&error))] })
+}
+
+/// The calls over a connection. The daemon has its own limits; here, whatever the caller has asked for is taken.
+pub(crate) fn grpc(channel: Channel) -> Grpc {
+    Grpc::new(channel).max_decoding_message_size(usize::MAX).max_encoding_message_size(usize::MAX)
+}
+
+/// Whether the daemon says of itself that it serves (`grpc.health.v1`), and is not about to end.
+pub(crate) async fn check_health(channel: Channel, endpoint: &Endpoint) -> Result<(), Error> {
+    let request = HealthCheckRequest { service: SERVICE_NAME.to_owned() };
+    let health = HealthClient::new(channel).check(request).await;
+    match health.map_err(|status| Error::from_status(&status, endpoint))?.into_inner().status() {
+        ServingStatus::Serving => Ok(()),
+        _ => Err(Error::Start(format!("the daemon at {endpoint} is ending"))),
+    }
 }
 
 /// A Unix socket whose queue is full refuses at once (EAGAIN), unlike one of TCP: that does not mean that nobody is there.

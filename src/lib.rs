@@ -46,6 +46,7 @@
 
 mod client;
 mod connector;
+pub mod daemons;
 pub mod endpoint;
 mod error;
 mod kept_stream;
@@ -54,6 +55,7 @@ mod pipeline;
 pub mod proto;
 mod result;
 mod rows;
+pub mod scope;
 mod session;
 pub mod start;
 mod statement;

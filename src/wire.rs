@@ -5,7 +5,9 @@
 use prost::{
     DecodeError, Message,
     bytes::{Buf, BufMut, Bytes},
-    encoding::{DecodeContext, WireType, decode_key, decode_varint, encode_varint, encoded_len_varint, message, skip_field},
+    encoding::{
+        DecodeContext, WireType, decode_key, decode_varint, encode_varint, encoded_len_varint, message, skip_field,
+    },
 };
 
 use crate::{proto::v1::Column, value::Value};

@@ -6,7 +6,11 @@ use std::{
     time::Duration,
 };
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{
+    Args, Parser, Subcommand, ValueEnum,
+    builder::{PossibleValuesParser, TypedValueParser as _},
+};
+use skylinedb::scope::Scope;
 
 use crate::{
     output::Format,
@@ -17,11 +21,8 @@ use crate::{
 #[derive(Debug, Parser)]
 #[command(name = "skylinedb-cli", version, after_help = AFTER_HELP)]
 pub(crate) struct Arguments {
-    /// The daemon's socket. Without it: $SKYLINEDB_ENDPOINT if it is set; else
-    /// $XDG_RUNTIME_DIR/skylinedb-v1.sock (without that variable $HOME/.skylinedb-v1.sock), then
-    /// /var/run/skylinedb-v1.sock
-    #[arg(long, global = true, value_name = "PATH", help_heading = GLOBAL)]
-    pub(crate) endpoint: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) daemon: DaemonArguments,
     /// Give up after this long, such as 500ms, 5s or 2m
     #[arg(
         long,
@@ -33,6 +34,32 @@ pub(crate) struct Arguments {
     pub(crate) timeout: Option<Duration>,
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+/// Which daemon is meant.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct DaemonArguments {
+    /// The daemon's socket. Without it: $SKYLINEDB_ENDPOINT if it is set; else
+    /// $XDG_RUNTIME_DIR/skylinedb-v1.sock (without that variable $HOME/.skylinedb-v1.sock), then
+    /// /var/run/skylinedb-v1.sock
+    #[arg(long, global = true, value_name = "PATH", help_heading = GLOBAL)]
+    pub(crate) endpoint: Option<PathBuf>,
+    /// Look for the daemon of this scope only; that of a database needs --database
+    #[arg(
+        long,
+        global = true,
+        value_name = "machine|user|database",
+        value_parser = PossibleValuesParser::new(Scope::ALL.map(Scope::name)).try_map(|name| name.parse::<Scope>()),
+        hide_possible_values = true,
+        help_heading = GLOBAL
+    )]
+    pub(crate) scope: Option<Scope>,
+    /// The database that the daemon must have, and that one which is started gets
+    #[arg(long, global = true, value_name = "PATH", help_heading = GLOBAL)]
+    pub(crate) database: Option<PathBuf>,
+    /// Start the daemon in the background if it is not there
+    #[arg(long, global = true, help_heading = GLOBAL)]
+    pub(crate) start: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -52,6 +79,9 @@ pub(crate) enum Command {
     /// Start the daemon in the background, unless it runs already
     #[command(after_help = START_HELP)]
     Start(StartArguments),
+    /// List the daemons that run
+    #[command(after_help = DAEMONS_HELP)]
+    Daemons(DaemonsArguments),
     /// Stop the daemon: it finishes the work in hand, then ends
     #[command(after_help = SHUTDOWN_HELP)]
     Shutdown(ShutdownArguments),
@@ -179,7 +209,7 @@ pub(crate) struct OutputArguments {
 #[derive(Args, Debug)]
 pub(crate) struct StartArguments {
     /// The database file; it is made if it is not there. Without it data.db in this folder
-    #[arg(value_name = "DATABASE")]
+    #[arg(value_name = "DATABASE", id = "file")]
     pub(crate) database: Option<PathBuf>,
     /// The daemon's single-instance lock
     #[arg(long, value_name = "PATH")]
@@ -190,7 +220,21 @@ pub(crate) struct StartArguments {
 }
 
 #[derive(Args, Debug)]
+pub(crate) struct DaemonsArguments {
+    /// How they are listed
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: PingFormat,
+}
+
+#[derive(Args, Debug)]
 pub(crate) struct ShutdownArguments {
+    /// How long the daemon's work in hand may take, such as 500ms or 1m; then it is given up. Without it as the daemon was
+    /// told (10s)
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub(crate) grace: Option<Duration>,
+    /// Have the daemon give its work in hand up at once
+    #[arg(long, conflicts_with = "grace")]
+    pub(crate) force: bool,
     /// Do not wait until the daemon is gone
     #[arg(long)]
     pub(crate) no_wait: bool,
@@ -373,19 +417,31 @@ where a column is declared INTEGER or REAL. In --mode atomic the daemon's
 const START_HELP: &str = "\
 Examples:
   skylinedb-cli start app.db
+  skylinedb-cli start app.db --scope database
   skylinedb-cli start app.db --endpoint run/app.sock --lock-file run/app.lock
 
-It is done when the daemon answers. If one runs already it says so; that is no
-error.";
+It is done when the daemon serves. If one runs already it says so; that is no
+error, unless it has another database. Every other command starts one, too, if it
+is told to: skylinedb-cli --start query 'SELECT 1'";
+
+const DAEMONS_HELP: &str = "\
+Examples:
+  skylinedb-cli daemons
+  skylinedb-cli daemons --format json
+
+Found are those of the machine, of this user and of databases, and the one at
+--endpoint or $SKYLINEDB_ENDPOINT. It asks only those that hold their lock, so it
+starts none, not even where systemd listens for them. JSON is an array.";
 
 const SHUTDOWN_HELP: &str = "\
 Examples:
   skylinedb-cli shutdown
-  skylinedb-cli shutdown --timeout 2m
+  skylinedb-cli shutdown --grace 2m
+  skylinedb-cli shutdown --force
   skylinedb-cli shutdown --no-wait
 
 It is done when the daemon's process is gone, so that another one can be started
-at once. It waits 30 s for that, or as long as --timeout says.";
+at once. It waits 20 s longer than --grace for that, or as long as --timeout says.";
 
 const BENCH_HELP: &str = "\
 Examples:

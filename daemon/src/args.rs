@@ -3,10 +3,16 @@
 use std::{num::NonZeroUsize, path::PathBuf, thread::available_parallelism, time::Duration};
 
 use anyhow::Context as _;
-use clap::{Parser, ValueEnum};
-use skylinedb::endpoint::Scope;
+use clap::{
+    Parser, ValueEnum,
+    builder::{PossibleValuesParser, TypedValueParser as _},
+};
+use skylinedb::scope::{Places, Scope};
 
-use crate::engine::{self, Synchronous};
+use crate::{
+    engine::{self, Synchronous},
+    lifecycle::Times,
+};
 
 /// Owns an SQLite database and serves it to every program of this machine, over a Unix domain socket.
 #[derive(Debug, Parser)]
@@ -15,11 +21,14 @@ pub(crate) struct Arguments {
     /// The database file. It and its folders are made if they are not there
     #[arg(value_name = "DATABASE", default_value = "data.db")]
     pub(crate) database: PathBuf,
-    /// The socket to listen on. Without it: /var/run/skylinedb-v1.sock where /var/run can be written, else
-    /// $XDG_RUNTIME_DIR/skylinedb-v1.sock (without that variable $HOME/.skylinedb-v1.sock)
+    /// Who shares this daemon: it decides where its lock and its socket lie. Without it the machine where /var/run can be
+    /// written, else the user
+    #[arg(long, value_name = "machine|user|database", value_parser = PossibleValuesParser::new(Scope::ALL.map(Scope::name)).try_map(|name| name.parse::<Scope>()), hide_possible_values = true)]
+    pub(crate) scope: Option<Scope>,
+    /// The socket to listen on, whatever the scope
     #[arg(long, value_name = "PATH", env = "SKYLINEDB_ENDPOINT")]
     pub(crate) endpoint: Option<PathBuf>,
-    /// The single-instance lock. Without it: beside the socket, but .lock instead of .sock
+    /// The single-instance lock. Without it beside the socket, but .lock instead of .sock
     #[arg(long, value_name = "PATH", env = "SKYLINEDB_LOCK_FILE")]
     pub(crate) lock_file: Option<PathBuf>,
     /// How durable a write is when it is acknowledged
@@ -72,6 +81,10 @@ pub(crate) struct Arguments {
     /// How long a session's read transaction may wait for its next request
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration, help_heading = TIMES)]
     pub(crate) snapshot_idle_timeout: Duration,
+    /// How long nobody uses the daemon until it ends; 0 is never. Work in hand and an open session are uses, ping and
+    /// health checks are none
+    #[arg(long, value_name = "DURATION", default_value = "15m", value_parser = duration, help_heading = TIMES)]
+    pub(crate) idle_timeout: Duration,
     /// How long work in hand may take once the daemon shuts down
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration, help_heading = TIMES)]
     pub(crate) drain_timeout: Duration,
@@ -84,13 +97,6 @@ pub(crate) enum LogFormat {
     Text,
     /// A JSON object a line
     Json,
-}
-
-/// Where this daemon's lock and socket lie.
-#[derive(Debug)]
-pub(crate) struct Places {
-    pub(crate) lock_file: PathBuf,
-    pub(crate) endpoint: PathBuf,
 }
 
 const LIMITS: &str = "Limits";
@@ -114,22 +120,34 @@ Exit codes:
 impl Arguments {
     /// Where the lock and the socket are.
     pub(crate) fn places(&self) -> anyhow::Result<Places> {
-        let scope = Scope::of_this_user();
-        let of_scope = |extension| {
-            scope.file(extension).context(
-                "cannot tell where to listen: neither XDG_RUNTIME_DIR nor HOME is set; give --endpoint and --lock-file",
-            )
+        let mut places = match &self.endpoint {
+            Some(endpoint) => Places { lock_file: endpoint.with_extension("lock"), endpoint: endpoint.clone() },
+            None => self.places_of_scope()?,
         };
-        let endpoint = match &self.endpoint {
-            Some(endpoint) => endpoint.clone(),
-            None => of_scope("sock")?,
+        if let Some(lock_file) = &self.lock_file {
+            places.lock_file.clone_from(lock_file);
+        }
+        Ok(places)
+    }
+
+    fn places_of_scope(&self) -> anyhow::Result<Places> {
+        let scope = self.scope.unwrap_or_else(Scope::of_this_user);
+        if self.scope.is_none() && scope == Scope::User {
+            tracing::info!("user scope: this user may not write to /var/run, so other users have daemons of their own");
+        }
+        let database = match scope {
+            Scope::Database => engine::prepare_path(&self.database)?,
+            Scope::Machine | Scope::User => PathBuf::new(),
         };
-        let lock_file = match (&self.lock_file, &self.endpoint) {
-            (Some(lock_file), _) => lock_file.clone(),
-            (None, Some(endpoint)) => endpoint.with_extension("lock"),
-            (None, None) => of_scope("lock")?,
-        };
-        Ok(Places { lock_file, endpoint })
+        scope.places(&database).context(
+            "cannot tell where to listen: neither XDG_RUNTIME_DIR nor HOME is set; give --endpoint and --lock-file",
+        )
+    }
+
+    /// How long the daemon waits for what.
+    pub(crate) fn times(&self) -> Times {
+        let idle = Some(self.idle_timeout).filter(|limit| !limit.is_zero());
+        Times { drain: self.drain_timeout, idle }
     }
 
     /// How many threads serve connections. With 2 cores, one thread answers a single client's point reads in 44 µs and two

@@ -4,6 +4,7 @@
 //! SQLite). `lifecycle` is what ends it all.
 
 mod args;
+mod database_lock;
 mod engine;
 mod lifecycle;
 mod logging;

@@ -3,13 +3,17 @@
 use std::{sync::Arc, time::SystemTime};
 
 use anyhow::Context as _;
-use skylinedb::proto::{FILE_DESCRIPTOR_SET, v1::skyline_db_service_server::SkylineDbServiceServer};
+use skylinedb::{
+    proto::{FILE_DESCRIPTOR_SET, v1::skyline_db_service_server::SkylineDbServiceServer},
+    scope::Places,
+};
 use tokio::runtime::Builder;
 use tonic::service::Routes;
 use tonic_health::server::HealthReporter;
 
 use crate::{
-    args::{Arguments, Places},
+    args::Arguments,
+    database_lock::DatabaseLock,
     engine::Database,
     lifecycle::{Lifecycle, Signals},
     service::{Dispatch, Limits, Service},
@@ -35,11 +39,12 @@ async fn serve(arguments: &Arguments, places: &Places) -> anyhow::Result<()> {
     let signals = Signals::listen().context("cannot listen for signals")?;
     let config = arguments.engine()?;
     let path = config.path.clone();
+    let _database_lock = DatabaseLock::acquire(&path)?;
     let database = Database::open(config).with_context(|| format!("cannot open the database {}", path.display()))?;
     let database = Arc::new(database);
     let listener = Listener::bind(&places.endpoint)?;
 
-    let lifecycle = Lifecycle::default();
+    let lifecycle = Lifecycle::new(arguments.times());
     let limits = Limits {
         sql_bytes: arguments.max_sql_bytes.get(),
         sessions: arguments.max_sessions.get(),
@@ -63,7 +68,7 @@ async fn serve(arguments: &Arguments, places: &Places) -> anyhow::Result<()> {
     );
     tokio::join!(
         transport::serve(listener, Dispatch::new(skylinedb, others, limits.message_bytes), &lifecycle),
-        lifecycle.run(signals, arguments.drain_timeout),
+        lifecycle.run(signals),
         not_serving_when_draining(&lifecycle, health),
     );
     tokio::task::spawn_blocking(move || database.close()).await.context("closing the database failed")?;

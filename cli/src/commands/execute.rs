@@ -1,12 +1,10 @@
 //! `execute`: SQL that may write, as one batch or statement by statement.
 
-use std::path::PathBuf;
-
 use skylinedb::{Batch, BatchResult, Client, Error, Params, Statement, StatementResult};
 
 use super::{chunked, connect, params, report};
 use crate::{
-    args::{ExecuteArguments, Mode},
+    args::{DaemonArguments, ExecuteArguments, Mode},
     dump,
     failure::{Failure, say},
     output::{Output, count},
@@ -31,7 +29,7 @@ pub(super) struct Done {
     pub(super) replayed: bool,
 }
 
-pub(super) async fn run(endpoint: Option<PathBuf>, arguments: ExecuteArguments) -> Result<(), Failure> {
+pub(super) async fn run(daemon: &DaemonArguments, arguments: ExecuteArguments) -> Result<(), Failure> {
     let mode = arguments.mode();
     let sources = source::read(&arguments)?;
     let mut statements = source::statements(&sources)?;
@@ -56,7 +54,7 @@ pub(super) async fn run(endpoint: Option<PathBuf>, arguments: ExecuteArguments) 
         )));
     }
 
-    let client = connect(endpoint).await?;
+    let client = connect(daemon).await?;
     let mut output = Output::new(arguments.output.format);
     if statements.len() > 1 {
         output = output.with_one_line_arrays();

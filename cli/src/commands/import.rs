@@ -6,7 +6,7 @@
 use std::{
     fs::File,
     io::{self, IsTerminal, Read},
-    path::{Path, PathBuf},
+    path::Path,
     thread,
 };
 
@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 
 use super::connect;
 use crate::{
-    args::{ImportArguments, ImportMode},
+    args::{DaemonArguments, ImportArguments, ImportMode},
     failure::{Failure, say},
     output::count,
 };
@@ -47,7 +47,7 @@ struct Target {
     null: Option<String>,
 }
 
-pub(super) async fn run(endpoint: Option<PathBuf>, arguments: ImportArguments) -> Result<(), Failure> {
+pub(super) async fn run(daemon: &DaemonArguments, arguments: ImportArguments) -> Result<(), Failure> {
     let delimiter = u8::try_from(arguments.delimiter)
         .ok()
         .filter(u8::is_ascii)
@@ -59,7 +59,7 @@ pub(super) async fn run(endpoint: Option<PathBuf>, arguments: ImportArguments) -
     // Without a header the first row says how many columns there are; the reader gives it again.
     let header = reader.headers().map_err(unreadable)?.clone();
 
-    let client = connect(endpoint).await?;
+    let client = connect(daemon).await?;
     let columns = if arguments.no_header {
         known_columns(&client, &arguments.table).await?.ok_or_else(|| {
             Failure::refused(format!("there is no table {}; create it, or give the file a header", arguments.table))

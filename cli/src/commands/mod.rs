@@ -2,6 +2,7 @@
 
 mod bench;
 mod chunked;
+mod daemons;
 mod execute;
 mod facts;
 mod import;
@@ -11,37 +12,85 @@ mod report;
 mod shutdown;
 mod start;
 
-use std::{future::Future, path::PathBuf, time::Duration};
+use std::{future::Future, path::Path, time::Duration};
 
-use skylinedb::{Client, Params};
+use skylinedb::{
+    Client, Endpoint, Params,
+    scope::{Scope, canonical_database},
+    start::StartOptions,
+};
 
 use crate::{
-    args::{Arguments, Command},
+    args::{Arguments, Command, DaemonArguments},
     failure::Failure,
     params::Parameter,
 };
 
 /// Runs the command.
 pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
-    let Arguments { endpoint, timeout, command } = arguments;
+    let Arguments { daemon, timeout, command } = arguments;
     match command {
-        Command::Ping(arguments) => within(timeout, ping::run(endpoint, &arguments)).await,
-        Command::Execute(arguments) => within(timeout, execute::run(endpoint, arguments)).await,
-        Command::Query(arguments) => within(timeout, query::run(endpoint, arguments)).await,
-        Command::Bench(arguments) => within(timeout, bench::run(endpoint, arguments)).await,
-        Command::Import(arguments) => within(timeout, import::run(endpoint, arguments)).await,
-        Command::Start(arguments) => within(timeout, start::run(endpoint, arguments)).await,
-        Command::Shutdown(arguments) => shutdown::run(endpoint, timeout, &arguments).await,
+        Command::Ping(arguments) => within(timeout, ping::run(&daemon, &arguments)).await,
+        Command::Execute(arguments) => within(timeout, execute::run(&daemon, arguments)).await,
+        Command::Query(arguments) => within(timeout, query::run(&daemon, arguments)).await,
+        Command::Bench(arguments) => within(timeout, bench::run(&daemon, arguments)).await,
+        Command::Import(arguments) => within(timeout, import::run(&daemon, arguments)).await,
+        Command::Start(arguments) => within(timeout, start::run(&daemon, arguments)).await,
+        Command::Daemons(arguments) => within(timeout, daemons::run(&daemon, &arguments)).await,
+        Command::Shutdown(arguments) => shutdown::run(&daemon, timeout, &arguments).await,
     }
 }
 
-/// A client of the daemon that is there, or of the one at `endpoint`.
-async fn connect(endpoint: Option<PathBuf>) -> Result<Client, Failure> {
-    let client = match endpoint {
-        Some(endpoint) => Client::connect(endpoint).await,
-        None => Client::connect_default().await,
+/// A client of the daemon that is meant; it is started if that is wanted.
+async fn connect(daemon: &DaemonArguments) -> Result<Client, Failure> {
+    if daemon.start {
+        return Ok(Client::connect_or_start(start_options(daemon)).await?);
+    }
+    let database = daemon.database.as_deref().map(canonical_database).transpose();
+    let database = database.map_err(|error| {
+        Failure::usage(format!(
+            "cannot find --database {}: {error}",
+            daemon.database.as_deref().unwrap_or(Path::new("")).display()
+        ))
+    })?;
+    let client = match (&daemon.endpoint, daemon.scope, &database) {
+        (Some(endpoint), _, _) => Client::connect(endpoint).await?,
+        (None, None, _) => Client::connect_default().await?,
+        (None, Some(Scope::Database), None) => {
+            return Err(Failure::usage("--scope database needs --database: which one?"));
+        }
+        (None, Some(scope), database) => {
+            let database = database.as_deref().unwrap_or(Path::new(""));
+            Client::connect_first(Endpoint::candidates_in(scope, database)).await?
+        }
     };
-    Ok(client?)
+    if let Some(wanted) = database {
+        let pong = client.ping().await?;
+        if wanted.to_str() != Some(&pong.database) {
+            return Err(Failure::refused(format!(
+                "the daemon at {} has another database, {}, and not {}; nothing was sent to it",
+                client.endpoint(),
+                pong.database,
+                wanted.display()
+            )));
+        }
+    }
+    Ok(client)
+}
+
+/// How the daemon that is meant is started.
+fn start_options(daemon: &DaemonArguments) -> StartOptions {
+    let mut options = StartOptions::new();
+    if let Some(database) = &daemon.database {
+        options = options.database(database);
+    }
+    if let Some(endpoint) = &daemon.endpoint {
+        options = options.endpoint(endpoint);
+    }
+    if let Some(scope) = daemon.scope {
+        options = options.scope(scope);
+    }
+    options
 }
 
 /// Drops the work when the time is over, which has the daemon interrupt it.

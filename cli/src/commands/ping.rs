@@ -2,7 +2,6 @@
 
 use std::{
     io::{self, Write},
-    path::PathBuf,
     time::Instant,
 };
 
@@ -10,12 +9,12 @@ use serde_json::json;
 
 use super::{connect, facts};
 use crate::{
-    args::{PingArguments, PingFormat},
+    args::{DaemonArguments, PingArguments, PingFormat},
     failure::Failure,
 };
 
-pub(super) async fn run(endpoint: Option<PathBuf>, arguments: &PingArguments) -> Result<(), Failure> {
-    let client = connect(endpoint).await?;
+pub(super) async fn run(daemon: &DaemonArguments, arguments: &PingArguments) -> Result<(), Failure> {
+    let client = connect(daemon).await?;
     let start = Instant::now();
     let pong = client.ping().await?;
     let round_trip = start.elapsed();

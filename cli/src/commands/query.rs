@@ -1,23 +1,20 @@
 //! `query`: one statement that reads, its rows printed as they come.
 
-use std::{
-    io::{self, IsTerminal},
-    path::PathBuf,
-};
+use std::io::{self, IsTerminal};
 
 use skylinedb::Error;
 use tokio_stream::StreamExt;
 
 use super::{connect, params, report};
 use crate::{
-    args::QueryArguments,
+    args::{DaemonArguments, QueryArguments},
     failure::{Failure, say},
     output::{Output, count},
     script,
     source::SourceStatement,
 };
 
-pub(super) async fn run(endpoint: Option<PathBuf>, arguments: QueryArguments) -> Result<(), Failure> {
+pub(super) async fn run(daemon: &DaemonArguments, arguments: QueryArguments) -> Result<(), Failure> {
     let params = params(arguments.parameters.list)?;
     let statement = only_statement(&arguments.sql)?;
     let failed = |error| {
@@ -26,7 +23,7 @@ pub(super) async fn run(endpoint: Option<PathBuf>, arguments: QueryArguments) ->
         report::failure(error, &[statement], 0, hint)
     };
 
-    let client = connect(endpoint).await?;
+    let client = connect(daemon).await?;
     let mut rows = client.query(statement.sql, params).await.map_err(failed)?;
     let mut output = Output::new(arguments.output.format);
     output.begin(rows.columns().iter().map(|column| column.name.as_str()))?;

@@ -7,6 +7,7 @@ use std::{
 };
 
 use rusqlite::{CachedStatement, Connection, OpenFlags, config::DbConfig, limits::Limit};
+use skylinedb::scope::canonical_database;
 
 use super::{
     cancel::Watch,
@@ -188,7 +189,7 @@ pub(crate) fn prepare_path(path: &Path) -> Result<PathBuf, Error> {
         Error::new(Kind::Invalid, "BAD_DATABASE_PATH", format!("cannot {what} {}: {error}", path.display()))
     };
     let absolute = std::path::absolute(path).map_err(|error| cannot("find", &error))?;
-    let (Some(folder), Some(name)) = (absolute.parent(), absolute.file_name()) else {
+    let Some(folder) = absolute.parent() else {
         return Err(Error::new(Kind::Invalid, "BAD_DATABASE_PATH", format!("{} is not a file's path", path.display())));
     };
     fs::create_dir_all(folder).map_err(|error| cannot("make the folder of", &error))?;
@@ -203,11 +204,7 @@ pub(crate) fn prepare_path(path: &Path) -> Result<PathBuf, Error> {
             ),
         ));
     }
-    match absolute.canonicalize() {
-        Ok(existing) => Ok(existing),
-        // A database that is yet to be made has no canonical path, but its folder has.
-        Err(_) => folder.canonicalize().map(|folder| folder.join(name)).map_err(|error| cannot("find", &error)),
-    }
+    canonical_database(&absolute).map_err(|error| cannot("find", &error))
 }
 
 fn limit(bytes: usize) -> i32 {

@@ -155,7 +155,7 @@ impl proto::skyline_db_service_server::SkylineDbService for Service {
         &self,
         request: Request<proto::ExecuteRequest>,
     ) -> Result<Response<proto::ExecuteResponse>, Status> {
-        let _work = self.begin_work()?;
+        let (_work, _use) = (self.begin_work()?, self.lifecycle.begin_use());
         let (metadata, _, request) = request.into_parts();
         let batch = self.batch(request)?;
         let cancel = Cancel::at(deadline(&metadata));
@@ -175,7 +175,7 @@ impl proto::skyline_db_service_server::SkylineDbService for Service {
     type QueryStream = BoxStream<proto::QueryResponse>;
 
     async fn query(&self, request: Request<proto::QueryRequest>) -> Result<Response<Self::QueryStream>, Status> {
-        let work = self.begin_work()?;
+        let work = (self.begin_work()?, self.lifecycle.begin_use());
         let (metadata, _, request) = request.into_parts();
         let statement = self.query_statement(request)?;
         let cancel = Cancel::at(deadline(&metadata));
@@ -224,7 +224,8 @@ impl proto::skyline_db_service_server::SkylineDbService for Service {
         request: Request<proto::ShutdownRequest>,
     ) -> Result<Response<proto::ShutdownResponse>, Status> {
         self.check_database(&request.get_ref().database)?;
-        self.lifecycle.drain();
+        let grace = request.get_ref().grace_ms.map(|grace| Duration::from_millis(grace.into()));
+        self.lifecycle.drain(if request.get_ref().force { Some(Duration::ZERO) } else { grace });
         Ok(Response::new(proto::ShutdownResponse { pid: std::process::id() }))
     }
 }

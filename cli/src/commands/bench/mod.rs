@@ -6,7 +6,6 @@ mod workload;
 
 use std::{
     io::{self, IsTerminal, Write},
-    path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -16,7 +15,7 @@ use skylinedb::Client;
 
 use super::connect;
 use crate::{
-    args::{BenchArguments, BenchFormat},
+    args::{BenchArguments, BenchFormat, DaemonArguments},
     failure::Failure,
 };
 use load::{Load, Progress};
@@ -26,9 +25,9 @@ use workload::Table;
 /// Between two lines of progress.
 const PROGRESS: Duration = Duration::from_secs(1);
 
-pub(super) async fn run(endpoint: Option<PathBuf>, arguments: BenchArguments) -> Result<(), Failure> {
+pub(super) async fn run(daemon: &DaemonArguments, arguments: BenchArguments) -> Result<(), Failure> {
     raise_open_files_limit();
-    let client = connect(endpoint).await?;
+    let client = connect(daemon).await?;
     let table = Table::prepare(&client, &arguments).await?;
     let outcome = measure(&client, &arguments, &table).await;
     if !arguments.keep {

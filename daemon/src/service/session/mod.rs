@@ -16,7 +16,10 @@ use tokio::sync::OwnedSemaphorePermit;
 use tonic::{Status, Streaming};
 
 use super::{Service, dispatch, query::OneChunk, status, translate};
-use crate::engine::{Error, ShortReads, shutting_down};
+use crate::{
+    engine::{Error, ShortReads, shutting_down},
+    lifecycle::Use,
+};
 use independent::Independent;
 use ordered::Ordered;
 use request::{Action, Request};
@@ -46,6 +49,7 @@ pub(super) struct Session {
     /// Answers that are to be sent.
     ready: VecDeque<proto::SessionResponse>,
     _permit: OwnedSemaphorePermit,
+    _use: Use,
 }
 
 /// What a session has waited for.
@@ -61,6 +65,7 @@ impl Session {
         requests: Streaming<proto::SessionRequest>,
         permit: OwnedSemaphorePermit,
     ) -> Self {
+        let using = service.lifecycle.begin_use();
         Self {
             service,
             requests,
@@ -72,6 +77,7 @@ impl Session {
             independent: Independent::default(),
             ready: VecDeque::new(),
             _permit: permit,
+            _use: using,
         }
     }
 

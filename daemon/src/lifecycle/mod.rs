@@ -1,0 +1,146 @@
+//! How the daemon ends: no new work (`draining`), until what is in hand is done or its time is up (`cut`), and then
+//! nobody is connected any more (`closing`). It ends when it is told to, or when nobody has used it for long (`usage`).
+
+mod signals;
+mod usage;
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{sync::watch, time::Instant};
+use tokio_util::{
+    sync::CancellationToken,
+    task::{TaskTracker, task_tracker::TaskTrackerToken},
+};
+
+pub(crate) use signals::Signals;
+use usage::Usage;
+pub(crate) use usage::Use;
+
+/// The three steps, and the work in hand that they wait for.
+#[derive(Clone, Debug)]
+pub(crate) struct Lifecycle {
+    /// No new work is taken.
+    draining: CancellationToken,
+    /// Work in hand is given up.
+    cut: CancellationToken,
+    /// Connections are closed once they have sent what they have.
+    closing: CancellationToken,
+    /// Requests in hand, and open transactions.
+    work: TaskTracker,
+    usage: Arc<Usage>,
+    /// What whoever has asked for the end wants of it.
+    wish: watch::Sender<Wish>,
+    times: Times,
+}
+
+/// How long the daemon waits.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Times {
+    /// For work in hand, once it ends.
+    pub(crate) drain: Duration,
+    /// For somebody to use it; `None` waits for ever.
+    pub(crate) idle: Option<Duration>,
+}
+
+/// How the daemon is to end.
+#[derive(Clone, Copy, Debug, Default)]
+struct Wish {
+    /// How long work in hand may take; as the daemon was told when it started, if nobody says otherwise.
+    grace: Option<Duration>,
+}
+
+/// Something that the drain waits for, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Work {
+    _token: TaskTrackerToken,
+}
+
+impl Lifecycle {
+    pub(crate) fn new(times: Times) -> Self {
+        Self {
+            draining: CancellationToken::new(),
+            cut: CancellationToken::new(),
+            closing: CancellationToken::new(),
+            work: TaskTracker::new(),
+            usage: Arc::default(),
+            wish: watch::Sender::default(),
+            times,
+        }
+    }
+
+    /// Takes on work; `None` when the daemon is going down.
+    pub(crate) fn begin_work(&self) -> Option<Work> {
+        // In this order: a drain that begins between the two waits for this work, which then finds that it is refused.
+        let work = Work { _token: self.work.token() };
+        (!self.is_draining()).then_some(work)
+    }
+
+    /// Takes note that somebody uses the daemon, until this is dropped.
+    pub(crate) fn begin_use(&self) -> Use {
+        Usage::begin(&self.usage)
+    }
+
+    /// Ends the daemon. Work in hand gets this long from now, or as the daemon was told when it started.
+    pub(crate) fn drain(&self, grace: Option<Duration>) {
+        self.wish.send_replace(Wish { grace });
+        self.draining.cancel();
+    }
+
+    /// Whether new work is refused.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.is_cancelled()
+    }
+
+    /// When new work is refused.
+    pub(crate) fn draining(&self) -> &CancellationToken {
+        &self.draining
+    }
+
+    /// When work in hand is to be given up.
+    pub(crate) fn cut(&self) -> &CancellationToken {
+        &self.cut
+    }
+
+    /// When connections are to be closed.
+    pub(crate) fn closing(&self) -> &CancellationToken {
+        &self.closing
+    }
+
+    /// Waits until the daemon is to end: because of a signal, of `drain`, or because it is idle. Then waits until the work in
+    /// hand is done, or cut because its time is up or a second signal comes.
+    pub(crate) async fn run(&self, mut signals: Signals) {
+        tokio::select! {
+            biased;
+            name = signals.next() => tracing::info!("{name}: shutting down"),
+            () = self.draining.cancelled() => tracing::info!("shutting down as requested"),
+            idle = self.usage.idle(self.times.idle) => {
+                tracing::info!("nobody has used the daemon for {idle:?} (--idle-timeout): shutting down");
+            }
+        }
+        self.draining.cancel();
+        self.work.close();
+        tokio::select! {
+            () = self.work.wait() => {}
+            name = signals.next() => tracing::warn!("{name} again: cutting the work in hand short"),
+            grace = self.grace_is_over() => {
+                tracing::warn!("work in hand is not done after {grace:?} (--drain-timeout): cutting it short");
+            }
+        }
+        self.cut.cancel();
+        self.closing.cancel();
+    }
+
+    /// Waits as long as work in hand may take. Whoever asks for the end again may change that.
+    async fn grace_is_over(&self) -> Duration {
+        let mut wishes = self.wish.subscribe();
+        loop {
+            let grace = wishes.borrow_and_update().grace.unwrap_or(self.times.drain);
+            let now = Instant::now();
+            let end = now.checked_add(grace).unwrap_or_else(|| now + Duration::from_hours(24 * 365));
+            tokio::select! {
+                () = tokio::time::sleep_until(end) => return grace,
+                Ok(()) = wishes.changed() => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! The daemon's program in the background, and what it has to say before it serves.
+
+use std::{
+    env, fs,
+    fs::File,
+    io::{Read as _, Seek as _, SeekFrom},
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+};
+
+use super::{StartOptions, Target};
+use crate::{endpoint::ENDPOINT_VARIABLE, error::Error};
+
+/// The environment variable that names the daemon's program.
+pub const DAEMON_VARIABLE: &str = "SKYLINEDB_DAEMON";
+
+/// How much of a failed daemon's log goes into the error.
+const LOG_END_BYTES: u64 = 4 << 10;
+
+/// A daemon that was started here.
+#[derive(Debug)]
+pub(super) struct Program {
+    /// `None` once it has been left to itself.
+    child: Option<Child>,
+    log_file: PathBuf,
+    /// Where in the log its part begins.
+    log_start: u64,
+}
+
+impl Program {
+    /// Starts it, in a session of its own, with nothing of this program but its log.
+    pub(super) fn spawn(options: &StartOptions, target: &Target) -> Result<Self, Error> {
+        let log_file = options.log_file.clone().map_or_else(|| default_log_file(options), Ok)?;
+        if let Some(folder) = log_file.parent() {
+            fs::create_dir_all(folder)
+                .map_err(|error| Error::Start(format!("cannot make the log's folder {}: {error}", folder.display())))?;
+        }
+        let log = File::options().append(true).create(true).open(&log_file);
+        let log = log.map_err(|error| Error::Start(format!("cannot open the log {}: {error}", log_file.display())))?;
+        let log_start = log.metadata().map_or(0, |log| log.len());
+
+        let program = options.program.clone().unwrap_or_else(find);
+        let mut command = Command::new(&program);
+        command.args(&options.database).env_remove(ENDPOINT_VARIABLE).args(target.arguments());
+        if let Some(lock_file) = &options.lock_file {
+            command.arg("--lock-file").arg(lock_file);
+        }
+        // It leaves this program's session, terminal and files itself: std cannot do that between fork and exec without
+        // `unsafe`.
+        command.arg("--own-session").args(&options.arguments);
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().map_err(|error| {
+            Error::Start(format!(
+                "cannot run {}: {error}. Install skylinedb-daemon beside this program or on the PATH, or name it in \
+                 {DAEMON_VARIABLE}",
+                program.display()
+            ))
+        })?;
+        Ok(Self { child: Some(child), log_file, log_start })
+    }
+
+    /// How it has ended, if it has.
+    pub(super) fn ended(&mut self) -> Result<Option<ExitStatus>, Error> {
+        let ended = self.child.as_mut().map(Child::try_wait).transpose();
+        Ok(ended.map_err(|error| Error::Start(format!("cannot watch the daemon: {error}")))?.flatten())
+    }
+
+    /// Whether it has ended because another daemon has the lock.
+    pub(super) fn has_lost_the_race(&self) -> bool {
+        self.log_end().contains("already running")
+    }
+
+    /// Leaves it to itself. Returns where its log is.
+    pub(super) fn leave(self) -> PathBuf {
+        self.log_file.clone()
+    }
+
+    /// What it has written to its log, or the end of that.
+    pub(super) fn log_end(&self) -> String {
+        let read = || -> std::io::Result<Vec<u8>> {
+            let mut log = File::open(&self.log_file)?;
+            let length = log.metadata()?.len();
+            log.seek(SeekFrom::Start(self.log_start.max(length.saturating_sub(LOG_END_BYTES))))?;
+            let mut end = Vec::new();
+            log.read_to_end(&mut end)?;
+            Ok(end)
+        };
+        read().map_or_else(
+            |error| format!("({} cannot be read: {error})", self.log_file.display()),
+            |end| String::from_utf8_lossy(&end).into_owned(),
+        )
+    }
+}
+
+impl Drop for Program {
+    /// Waits for the daemon's end in the background, however long this program lives, so that it does not stay as a zombie.
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            std::thread::spawn(move || child.wait());
+        }
+    }
+}
+
+fn default_log_file(options: &StartOptions) -> Result<PathBuf, Error> {
+    if let Some(endpoint) = &options.endpoint {
+        return Ok(endpoint.path().with_extension("log"));
+    }
+    let folder = |variable| env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let state = folder("XDG_STATE_HOME").or_else(|| folder("HOME").map(|home| home.join(".local/state")));
+    state.map(|state| state.join("skylinedb/daemon.log")).ok_or_else(|| {
+        Error::Start("neither XDG_STATE_HOME nor HOME is set: say where the daemon is to write its log".to_owned())
+    })
+}
+
+fn find() -> PathBuf {
+    const NAME: &str = "skylinedb-daemon";
+    if let Some(program) = env::var_os(DAEMON_VARIABLE).filter(|program| !program.is_empty()) {
+        return program.into();
+    }
+    let beside = env::current_exe().ok().map(|own| own.with_file_name(NAME));
+    beside.filter(|program: &PathBuf| Path::is_file(program)).unwrap_or_else(|| NAME.into())
+}
