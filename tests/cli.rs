@@ -5,7 +5,7 @@ mod support;
 use std::fs;
 
 use serde_json::json;
-use support::{Daemon, Folder, Output, command, program, run, send_signal, wait_until};
+use support::{Daemon, Folder, Output, StopOnDrop, command, program, run};
 
 /// Exit codes.
 const ERROR: i32 = 1;
@@ -49,7 +49,7 @@ mod without_a_daemon {
     fn start_starts_one_that_lives_on_and_answers() {
         let folder = Folder::new();
         let started = start(&folder);
-        let guard = StopOnDrop(&folder);
+        let guard = StopOnDrop(folder.lock());
         started.success();
         folder.cli(["ping"]).success();
         folder.cli(["execute", "CREATE TABLE t(x)"]).success();
@@ -61,7 +61,7 @@ mod without_a_daemon {
     fn start_twice_is_start_once() {
         let folder = Folder::new();
         let first = start(&folder);
-        let _guard = StopOnDrop(&folder);
+        let _guard = StopOnDrop(folder.lock());
         first.success();
         let before = fs::metadata(folder.socket()).expect("the socket").modified().expect("a time");
         start(&folder).success();
@@ -72,24 +72,6 @@ mod without_a_daemon {
         let mut cli = folder.cli_command();
         cli.arg("start").arg(folder.database()).arg("--lock-file").arg(folder.lock());
         run(&mut cli, b"")
-    }
-
-    /// Ends the daemon that the CLI has started, which is nobody's child.
-    struct StopOnDrop<'a>(&'a Folder);
-
-    impl Drop for StopOnDrop<'_> {
-        fn drop(&mut self) {
-            let pid = fs::read_to_string(self.0.lock()).ok().and_then(|pid| pid.trim().parse().ok());
-            self.0.cli(["shutdown"]);
-            if let Some(pid) = pid {
-                let gone = || !std::path::Path::new(&format!("/proc/{pid}")).exists();
-                if !gone() && std::thread::panicking() {
-                    send_signal(pid, rustix::process::Signal::KILL);
-                } else {
-                    wait_until("the daemon's end", gone);
-                }
-            }
-        }
     }
 }
 

@@ -122,25 +122,51 @@ mod testing {
 }
 
 #[test]
-fn of_many_daemons_started_at_the_same_instant_exactly_one_serves() {
-    const DAEMONS: usize = 16;
+fn of_200_daemons_started_at_the_same_instant_exactly_one_serves() {
     let folder = Folder::new();
-    let mut daemons: Vec<Daemon> = (0..DAEMONS).map(|_| Daemon::builder_in(&folder).spawn()).collect();
+    for _ in 0..3 {
+        start_many_at_once(&folder, 200);
+    }
+}
+
+/// Starts so many daemons at once. One serves, is then killed, and leaves its lock and its socket as they are.
+fn start_many_at_once(folder: &Folder, daemons: usize) {
+    let mut daemons: Vec<Daemon> = (0..daemons).map(|_| Daemon::builder_in(folder).spawn()).collect();
 
     let mut running = Vec::new();
     wait_until("all but one to give up", || {
         running = daemons.iter_mut().map(Daemon::is_running).collect();
         running.iter().filter(|runs| **runs).count() == 1
     });
-    let winner = daemons.swap_remove(running.iter().position(|runs| *runs).expect("one runs"));
+    let mut winner = daemons.swap_remove(running.iter().position(|runs| *runs).expect("one runs"));
 
     winner.wait_for_log("IPC server listening");
     for daemon in &mut daemons {
         assert_eq!(daemon.wait().code(), Some(1), "{}", daemon.log());
         assert!(daemon.log().contains("Another daemon instance is already running!"), "{}", daemon.log());
+        assert!(daemon.log().contains(&format!("Held by PID: {}\n", winner.pid())), "{}", daemon.log());
     }
-    assert_eq!(held_by(&folder), winner.pid().to_string());
-    winner.execute("CREATE TABLE served(x)");
+    assert_eq!(held_by(folder), winner.pid().to_string());
+    winner.execute("CREATE TABLE IF NOT EXISTS served(x); INSERT INTO served VALUES (1)");
+    winner.kill9();
+}
+
+#[test]
+fn a_daemon_that_dies_between_locking_and_listening_is_in_nobodys_way() {
+    let folder = Folder::new();
+    // Somebody writes for long: the daemon has its lock, and waits until it can open the database.
+    let busy = rusqlite::Connection::open(folder.database()).expect("a database");
+    busy.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t(x); BEGIN IMMEDIATE").expect("a transaction");
+    let mut first = Daemon::builder_in(&folder).spawn();
+    first.wait_for_log("Acquired single-instance lock");
+    assert!(!folder.socket().exists() && first.is_running());
+    first.kill9();
+    assert_eq!(held_by(&folder), first.pid().to_string(), "what it has left behind");
+
+    busy.execute_batch("COMMIT").expect("the end of the transaction");
+    let second = Daemon::builder_in(&folder).start();
+    second.execute("INSERT INTO t VALUES (1)");
+    assert_eq!(held_by(&folder), second.pid().to_string());
 }
 
 #[test]

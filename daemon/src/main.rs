@@ -8,6 +8,7 @@ mod database_lock;
 mod engine;
 mod lifecycle;
 mod logging;
+mod own_session;
 mod server;
 mod service;
 mod single_instance;
@@ -34,8 +35,7 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> anyhow::Result<()> {
     if arguments.own_session {
-        // It fails for the leader of a process group, which has a session of its own or was put there by its starter.
-        let _ = rustix::process::setsid();
+        own_session::begin();
     }
     logging::start(arguments.log_format);
     tracing::info!("Starting SQLite daemon");

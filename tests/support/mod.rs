@@ -4,6 +4,7 @@
 //! Nothing here sleeps for a time and hopes: everything waits for a condition, and gives up after [`PATIENCE`].
 #![allow(dead_code, unused_imports, reason = "each test program uses a part of this")]
 
+mod background;
 mod daemon;
 mod process;
 mod tools;
@@ -13,6 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub(crate) use background::StopOnDrop;
 pub(crate) use daemon::{Builder, Daemon, Folder};
 pub(crate) use process::{Output, Running, command, peak_rss_bytes, program, run, send_signal, start};
 pub(crate) use tools::{grpcurl, python};

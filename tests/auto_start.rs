@@ -1,0 +1,143 @@
+//! A daemon that is there when somebody needs it: started by whoever comes first, found by all others.
+
+mod support;
+
+use std::{
+    fs,
+    os::fd::AsFd as _,
+    process::{Command, Stdio},
+};
+
+use skylinedb::{Client, Error, params, start::StartOptions};
+use support::{Daemon, Folder, StopOnDrop, program, run, wait_for};
+
+/// How a daemon in this folder is started.
+fn options(folder: &Folder) -> StartOptions {
+    StartOptions::new().program(program("skylinedb-daemon")).database(folder.database()).endpoint(folder.socket())
+}
+
+/// The message of the error that starting must end with.
+async fn refused(options: StartOptions) -> String {
+    match Client::connect_or_start(options).await {
+        Err(Error::Start(message)) => message,
+        outcome => panic!("{outcome:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_clients_that_start_it_at_once_all_get_the_same_one() {
+    let folder = Folder::new();
+    let _stop = StopOnDrop(folder.lock());
+    let clients: Vec<_> = (0..32).map(|_| tokio::spawn(Client::connect_or_start(options(&folder)))).collect();
+    let mut pids = Vec::new();
+    for (number, client) in clients.into_iter().enumerate() {
+        let client = client.await.expect("the task").expect("a client");
+        client.execute("CREATE TABLE IF NOT EXISTS t(x)", params![]).await.expect("a table");
+        client.execute("INSERT INTO t VALUES (?)", params![number as i64]).await.expect("a row");
+        pids.push(client.ping().await.expect("a pong").pid);
+    }
+    pids.dedup();
+    assert_eq!(pids.len(), 1, "{pids:?}");
+}
+
+#[test]
+fn every_command_starts_it_if_it_is_told_to() {
+    for command in [&["ping"][..], &["execute", "CREATE TABLE t(x)"], &["query", "SELECT 1"]] {
+        let folder = Folder::new();
+        let _stop = StopOnDrop(folder.lock());
+        folder.cli(command).failure(3);
+        folder.cli([&["--start"], command].concat()).success();
+        folder.cli([&["--start"], command].concat());
+        folder.cli(["ping"]).success();
+    }
+}
+
+#[test]
+fn it_is_in_a_session_of_its_own_and_inherits_nothing() {
+    let folder = Folder::new();
+    let stop = StopOnDrop(folder.lock());
+    let secret = fs::File::create(folder.path().join("secret")).expect("a file");
+    // A descriptor that a program in another language may have left open to its children.
+    rustix::io::fcntl_setfd(secret.as_fd(), rustix::io::FdFlags::empty()).expect("a file that is inherited");
+    folder.cli(["--start", "ping"]).success();
+    drop(secret);
+    let pid = stop.pid().expect("a daemon");
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("a process");
+    let fields: Vec<_> = stat.rsplit_once(')').expect("a name").1.split_ascii_whitespace().collect();
+    assert_eq!(fields[3], pid.to_string(), "it leads its session");
+    let open: Vec<_> = fs::read_dir(format!("/proc/{pid}/fd"))
+        .expect("its files")
+        .filter_map(|file| fs::read_link(file.expect("a file").path()).ok())
+        .collect();
+    assert!(!open.iter().any(|file| file.ends_with("secret")), "{open:?}");
+    assert!(open.iter().any(|file| file.ends_with("daemon.log")), "{open:?}");
+}
+
+#[tokio::test]
+async fn one_that_cannot_start_gives_the_end_of_its_log() {
+    let folder = Folder::new();
+    fs::write(folder.database(), "this is no database, however long one looks at it").expect("a file");
+    let message = refused(options(&folder)).await;
+    assert!(message.contains("file is not a database") && message.contains("ended at once"), "{message}");
+    let message = refused(options(&folder).argument("--nonsense")).await;
+    assert!(message.contains("--nonsense"), "{message}");
+    let message = refused(options(&folder).program("/not/there/skylinedb-daemon")).await;
+    assert!(message.contains("/not/there") && message.contains("SKYLINEDB_DAEMON"), "{message}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_one_drains_the_next_one_is_waited_for_and_started() {
+    let mut daemon = Daemon::builder().arg("--drain-timeout").arg("1h").start();
+    let folder = daemon.folder().clone();
+    let client = daemon.client().await;
+    client.execute("CREATE TABLE t(x)", params![]).await.expect("a table");
+    let mut session = client.session().await.expect("a session");
+    let mut transaction = session.transaction(skylinedb::TransactionKind::Write).await.expect("a transaction");
+    daemon.terminate();
+    daemon.wait_for_log("shutting down");
+
+    let stop = StopOnDrop(folder.lock());
+    let started = tokio::spawn(Client::connect_or_start(options(&folder)));
+    transaction.execute("INSERT INTO t VALUES (1)", params![]).await.expect("work in hand");
+    transaction.commit().await.expect("the end of the work");
+    let next = started.await.expect("the task").expect("a client");
+    assert!(daemon.wait().success());
+    assert_eq!(next.ping().await.expect("a pong").pid, stop.pid().expect("a daemon"));
+    let count = next.execute("SELECT count(*) FROM t", params![]).await.expect("a count");
+    assert_eq!(count.rows[0].get::<i64>(0).expect("a number"), 1);
+}
+
+#[test]
+fn it_outlives_the_program_that_started_it() {
+    let folder = Folder::new();
+    let stop = StopOnDrop(folder.lock());
+    let mut cli = folder.cli_command();
+    cli.args(["--start", "ping"]).stdout(Stdio::null());
+    let starter = cli.spawn().expect("the CLI").wait_with_output().expect("its end");
+    assert!(starter.status.success());
+    folder.cli(["ping"]).success();
+    assert!(stop.pid().is_some());
+}
+
+#[test]
+fn shutdown_and_start_again_work_in_one_line() {
+    let folder = Folder::new();
+    let _stop = StopOnDrop(folder.lock());
+    let (cli, daemon) = (program("skylinedb-cli"), program("skylinedb-daemon"));
+    let line = format!(
+        "set -e; cd {folder}; {cli} --start --endpoint daemon.sock ping >/dev/null
+         for i in 1 2 3 4 5; do
+             {cli} --endpoint daemon.sock shutdown && {{ {daemon} data.db --endpoint daemon.sock >log 2>&1 & }}
+             until {cli} --endpoint daemon.sock ping >/dev/null 2>&1; do :; done
+         done",
+        folder = folder.path().display(),
+        cli = cli.display(),
+        daemon = daemon.display()
+    );
+    let output = run(Command::new("bash").arg("-c").arg(line), b"").success();
+    assert_eq!(output.stdout, "✓ Daemon shutdown requested\n".repeat(5));
+    let said = output.stderr.lines().filter(|line| line.starts_with("PID ") && line.contains(" has ended, after "));
+    assert_eq!(said.count(), 5, "{output:#?}");
+    let log = wait_for("the last daemon's log", || fs::read_to_string(folder.path().join("log")).ok());
+    assert!(!log.contains("already running"), "{log}");
+}
