@@ -1,5 +1,7 @@
 //! The command line: what may be written, and what `--help` says about it.
 
+mod access;
+
 use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
 
 use anyhow::Context as _;
@@ -7,6 +9,7 @@ use clap::{Parser, ValueEnum};
 use skylinedb::endpoint::Scope;
 
 use crate::engine::{self, Synchronous};
+use access::AccessArguments;
 
 /// Owns an SQLite database and serves it to every program of this machine, over a Unix domain socket.
 #[derive(Debug, Parser)]
@@ -37,6 +40,9 @@ pub(crate) struct Arguments {
     /// A folder below which ATTACH and VACUUM INTO may name files; may be given several times
     #[arg(long, value_name = "FOLDER")]
     pub(crate) allow_attach: Vec<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) access: AccessArguments,
 
     /// Statements that read at once; as many more may be held by read transactions of sessions
     #[arg(long, value_name = "NUMBER", default_value = "8", help_heading = LIMITS)]

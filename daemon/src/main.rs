@@ -7,6 +7,7 @@ mod args;
 mod engine;
 mod lifecycle;
 mod logging;
+mod names;
 mod server;
 mod service;
 mod single_instance;

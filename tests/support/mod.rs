@@ -7,6 +7,7 @@
 mod daemon;
 mod process;
 mod tools;
+mod users;
 
 use std::{
     thread,
@@ -16,6 +17,7 @@ use std::{
 pub(crate) use daemon::{Builder, Daemon, Folder};
 pub(crate) use process::{Output, Running, command, peak_rss_bytes, program, run, send_signal, start};
 pub(crate) use tools::{grpcurl, python};
+pub(crate) use users::{Group, User, can_make_users, open_folder, program_for_all};
 
 /// How long a condition may take to come true before the test fails. Far more than anything takes on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
