@@ -30,10 +30,10 @@ async fn of_many_clients_that_start_it_at_once_all_get_the_same_one() {
     let _stop = StopOnDrop(folder.lock());
     let clients: Vec<_> = (0..32).map(|_| tokio::spawn(Client::connect_or_start(options(&folder)))).collect();
     let mut pids = Vec::new();
-    for (number, client) in clients.into_iter().enumerate() {
+    for (client, number) in clients.into_iter().zip(0_i64..) {
         let client = client.await.expect("the task").expect("a client");
         client.execute("CREATE TABLE IF NOT EXISTS t(x)", params![]).await.expect("a table");
-        client.execute("INSERT INTO t VALUES (?)", params![number as i64]).await.expect("a row");
+        client.execute("INSERT INTO t VALUES (?)", params![number]).await.expect("a row");
         pids.push(client.ping().await.expect("a pong").pid);
     }
     pids.dedup();

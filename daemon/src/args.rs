@@ -1,5 +1,7 @@
 //! The command line: what may be written, and what `--help` says about it.
 
+mod access;
+
 use std::{num::NonZeroUsize, path::PathBuf, thread::available_parallelism, time::Duration};
 
 use anyhow::Context as _;
@@ -13,6 +15,7 @@ use crate::{
     engine::{self, Synchronous},
     lifecycle::Times,
 };
+use access::AccessArguments;
 
 /// Owns an SQLite database and serves it to every program of this machine, over a Unix domain socket.
 #[derive(Debug, Parser)]
@@ -46,6 +49,9 @@ pub(crate) struct Arguments {
     /// A folder below which ATTACH and VACUUM INTO may name files; may be given several times
     #[arg(long, value_name = "FOLDER")]
     pub(crate) allow_attach: Vec<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) access: AccessArguments,
 
     /// Threads that serve connections. Without it half of the machine's cores: the others are for the clients
     #[arg(long, value_name = "NUMBER", help_heading = LIMITS)]

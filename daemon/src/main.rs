@@ -8,6 +8,7 @@ mod database_lock;
 mod engine;
 mod lifecycle;
 mod logging;
+mod names;
 mod own_session;
 mod server;
 mod service;

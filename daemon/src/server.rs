@@ -16,8 +16,8 @@ use crate::{
     database_lock::DatabaseLock,
     engine::Database,
     lifecycle::{Lifecycle, Signals},
-    service::{Dispatch, Limits, Service},
-    transport::{self, Listener},
+    service::{self, Dispatch, Limits, Service},
+    transport::{self, Access, Listener},
 };
 
 type SkylineDb = SkylineDbServiceServer<Service>;
@@ -37,12 +37,16 @@ pub(crate) fn run(arguments: &Arguments, places: &Places) -> anyhow::Result<()> 
 async fn serve(arguments: &Arguments, places: &Places) -> anyhow::Result<()> {
     let start_time = SystemTime::now();
     let signals = Signals::listen().context("cannot listen for signals")?;
+    let (socket_file, policy) = (arguments.access.socket_file()?, arguments.access.policy()?);
     let config = arguments.engine()?;
     let path = config.path.clone();
     let _database_lock = DatabaseLock::acquire(&path)?;
     let database = Database::open(config).with_context(|| format!("cannot open the database {}", path.display()))?;
     let database = Arc::new(database);
-    let listener = Listener::bind(&places.endpoint)?;
+    let listener = Listener::bind(&places.endpoint, socket_file)?;
+    if let Some(surprise) = policy.surprise() {
+        tracing::warn!("{surprise}");
+    }
 
     let lifecycle = Lifecycle::new(arguments.times());
     let limits = Limits {
@@ -67,7 +71,13 @@ async fn serve(arguments: &Arguments, places: &Places) -> anyhow::Result<()> {
         socket = %places.endpoint.display(), lock = %places.lock_file.display(), database = %path.display(), "serving"
     );
     tokio::join!(
-        transport::serve(listener, Dispatch::new(skylinedb, others, limits.message_bytes), &lifecycle),
+        transport::serve(
+            listener,
+            Access::new(policy),
+            Dispatch::new(skylinedb, others, limits.message_bytes),
+            service::peer_not_allowed,
+            &lifecycle
+        ),
         lifecycle.run(signals),
         not_serving_when_draining(&lifecycle, health),
     );

@@ -2,10 +2,12 @@
 //!
 //! The file is never removed: if it were, two daemons could each hold "the" lock, on different inodes of one name.
 
+mod file;
+
 use std::{
-    fs::{self, File, OpenOptions, TryLockError},
+    fmt::Write as _,
+    fs::{File, TryLockError},
     io::{Read as _, Seek as _, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
     path::Path,
     thread,
     time::{Duration, Instant},
@@ -13,7 +15,6 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use rustix::{
-    fs::OFlags,
     io::Errno,
     process::{Pid, test_kill_process},
 };
@@ -34,7 +35,7 @@ pub(crate) struct SingleInstance {
 impl SingleInstance {
     /// Takes the lock, or says who has it.
     pub(crate) fn acquire(path: &Path) -> anyhow::Result<Self> {
-        let mut file = open(path)?;
+        let mut file = file::open(path)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => bail!(already_running(path, &mut file)),
@@ -48,28 +49,11 @@ impl SingleInstance {
             }
         }
         check_is_lock_file(path, &mut file)?;
+        file::make_own(path, &file)?;
         write_pid(&mut file).with_context(|| format!("cannot write the PID into {}", path.display()))?;
         tracing::info!("Acquired single-instance lock");
         Ok(Self { _file: file })
     }
-}
-
-fn open(path: &Path) -> anyhow::Result<File> {
-    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        fs::create_dir_all(folder)
-            .with_context(|| format!("cannot make the lock file's folder {}", folder.display()))?;
-    }
-    let no_follow = OFlags::NOFOLLOW.bits().cast_signed();
-    let mut options = OpenOptions::new();
-    // Anybody may read the PID. A link is not followed: it could make the daemon write into another's file.
-    options.read(true).write(true).create(true).truncate(false).mode(0o644).custom_flags(no_follow);
-    options.open(path).with_context(|| {
-        format!(
-            "cannot open the lock file {}; a regular file that this user may write is needed there, or another place \
-             (--lock-file, with an --endpoint beside it)",
-            path.display()
-        )
-    })
 }
 
 /// Whatever is no lock file must not be written over: it may be the database, by a slip on the command line.
@@ -93,7 +77,7 @@ fn write_pid(file: &mut File) -> std::io::Result<()> {
 }
 
 fn already_running(path: &Path, file: &mut File) -> String {
-    format!(
+    let mut text = format!(
         "\
 Another daemon instance is already running!
 Only one daemon instance is allowed at a time.
@@ -105,7 +89,15 @@ Lock file: {}
 Held by PID: {}",
         path.display(),
         holder(file).unwrap_or_else(|| "not known".to_owned())
-    )
+    );
+    if let Some(owner) = file::stranger(file) {
+        let _ = write!(
+            text,
+            "\n\nThe lock file belongs to {owner}, who may hold the lock without running a daemon.\nIf so, choose another place: \
+             --lock-file, with an --endpoint beside it"
+        ); // writing to a String cannot fail
+    }
+    text
 }
 
 /// The PID in the file. One of a process that is no more is an earlier holder's: the new one has yet to write its own.
@@ -140,18 +132,5 @@ mod tests {
         assert!(error.ends_with(&format!("Held by PID: {}", std::process::id())), "{error}");
         drop(first);
         SingleInstance::acquire(&path).expect("the lock again");
-    }
-
-    #[test]
-    fn a_link_or_a_folder_in_its_place_is_refused_and_left_alone() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let victim = folder.path().join("victim");
-        fs::write(&victim, "precious").expect("write");
-        let link = folder.path().join("link.lock");
-        std::os::unix::fs::symlink(&victim, &link).expect("a link");
-        assert!(SingleInstance::acquire(&link).is_err());
-        assert_eq!(fs::read_to_string(&victim).expect("read"), "precious");
-        let error = format!("{:#}", SingleInstance::acquire(folder.path()).expect_err("a folder"));
-        assert!(error.contains("--lock-file"), "{error}");
     }
 }

@@ -63,6 +63,11 @@ impl TowerService<Request<Incoming>> for Dispatch {
     }
 }
 
+/// The answer to any call of a peer who may not come in.
+pub(crate) fn peer_not_allowed(message: String) -> Response<Body> {
+    Status::from(Error::new(Kind::Denied, "PEER_NOT_ALLOWED", message)).into_http()
+}
+
 /// tonic's word for a message over the limit names neither the option nor the right code.
 pub(super) fn in_own_words(status: Status, max_message_bytes: usize) -> Status {
     if status.code() != Code::OutOfRange || !status.message().contains("message length too large") {

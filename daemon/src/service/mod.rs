@@ -18,11 +18,12 @@ use skylinedb::proto::v1 as proto;
 use tokio::sync::{Semaphore, mpsc};
 use tonic::{Request, Response, Status, Streaming, metadata::MetadataMap};
 
-pub(crate) use dispatch::Dispatch;
+pub(crate) use dispatch::{Dispatch, peer_not_allowed};
 
 use crate::{
     engine::{Batch, Cancel, Database, Error, Kind, RowSink, Statement, shutting_down},
     lifecycle::{Lifecycle, Work},
+    transport::Peer,
 };
 use query::{ChunkSink, OneChunk, RowChunks};
 use session::Session;
@@ -211,6 +212,9 @@ impl proto::skyline_db_service_server::SkylineDbService for Service {
                 ),
             )
         })?;
+        if let Some(peer) = request.extensions().get::<Peer>() {
+            tracing::debug!(uid = peer.uid, pid = peer.pid, "a session begins");
+        }
         let session = Box::new(Session::new(self.clone(), request.into_inner(), permit)); // it is moved with every answer
         let stream = futures_util::stream::unfold(session, |mut session| async {
             let response = session.next().await?;

@@ -1,9 +1,12 @@
 //! Accepts connections, looks at who it is, and serves each of them HTTP/2. What the requests are is not known here.
 
+mod access;
 mod authority;
+mod refused;
+mod socket_path;
 mod unix;
 
-use std::{convert::Infallible, pin::pin, time::Duration};
+use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
 
 use http::{Request, Response};
 use hyper::{body::Incoming, server::conn::http2, service::service_fn};
@@ -11,10 +14,12 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio_util::task::TaskTracker;
 use tower::{Service, ServiceExt as _};
 
-pub(crate) use unix::Listener;
+pub(crate) use access::{Access, Peer, Policy};
+pub(crate) use unix::{Listener, SocketFile};
 
 use crate::lifecycle::Lifecycle;
 use authority::AnyAuthority;
+use refused::Refused;
 
 /// Calls that one connection may have open at once; more wait at the client.
 const MAX_CONCURRENT_CALLS: u32 = 1_000;
@@ -30,8 +35,14 @@ const SEND_BUFFER_BYTES: usize = 256 << 10;
 const FLUSH_TIME: Duration = Duration::from_secs(2);
 
 /// Serves connections until the daemon closes. Ends when every connection has sent what it had, or does not take it.
-pub(crate) async fn serve<S, B>(listener: Listener, service: S, lifecycle: &Lifecycle)
-where
+/// Each request has its [`Peer`] as an extension. A peer who may not come in gets the answer that `refuse` makes of a text.
+pub(crate) async fn serve<S, B>(
+    listener: Listener,
+    access: Access,
+    service: S,
+    refuse: fn(String) -> Response<B>,
+    lifecycle: &Lifecycle,
+) where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible, Future: Send>
         + Clone
         + Send
@@ -47,13 +58,32 @@ where
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .max_send_buf_size(SEND_BUFFER_BYTES);
 
+    let access = Arc::new(access);
+    let refused = Refused::new(refuse);
     let connections = TaskTracker::new();
     while let Some(stream) = lifecycle.closing().run_until_cancelled(listener.accept()).await {
-        let service = service.clone();
-        let serve = service_fn(move |request| service.clone().oneshot(request));
-        let connection = http2.serve_connection(TokioIo::new(AnyAuthority::new(stream)), serve);
+        let peer = match Peer::of(&stream) {
+            Ok(peer) => peer,
+            Err(error) => {
+                tracing::warn!(%error, "refused a connection of whom nothing is known");
+                continue;
+            }
+        };
+        let (access, refused) = (Arc::clone(&access), refused.clone());
+        let (http2, service) = (http2.clone(), service.clone());
         let closing = lifecycle.closing().clone();
         connections.spawn(async move {
+            if !access.admits(peer).await {
+                access.log_refused(peer);
+                refused.answer(stream, peer, &closing).await;
+                return;
+            }
+            tracing::debug!(uid = peer.uid, gid = peer.gid, pid = peer.pid, "connected");
+            let serve = service_fn(move |mut request: Request<Incoming>| {
+                request.extensions_mut().insert(peer);
+                service.clone().oneshot(request)
+            });
+            let connection = http2.serve_connection(TokioIo::new(AnyAuthority::new(stream)), serve);
             let mut connection = pin!(connection);
             let outcome = tokio::select! {
                 outcome = connection.as_mut() => outcome,

@@ -1,8 +1,8 @@
-//! The Unix domain socket: for its owner alone, from the first moment.
+//! The Unix domain socket: for its owner alone from the first moment, and for whom it is meant when it is ready.
 
 use std::{
     fs, io,
-    os::unix::fs::{FileTypeExt as _, MetadataExt as _},
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _, lchown},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -10,6 +10,9 @@ use std::{
 use anyhow::{Context as _, bail};
 use rustix::{fs::Mode, process::umask};
 use tokio::net::{UnixListener, UnixStream};
+
+use super::socket_path::{self, Found};
+use crate::names;
 
 /// How long to wait when a connection cannot be accepted, for lack of file descriptors say.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -23,19 +26,32 @@ pub(crate) struct Listener {
     inode: u64,
 }
 
+/// What a socket's file is to be like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SocketFile {
+    /// Its permissions.
+    pub(crate) mode: u32,
+    /// Its group; without it the one that the system gives to new files there.
+    pub(crate) group: Option<u32>,
+}
+
 impl Listener {
     /// Listens on a path. Only for the holder of the single-instance lock: a socket file that nobody listens on is
     /// replaced.
-    pub(crate) fn bind(path: &Path) -> anyhow::Result<Self> {
-        Self::bind_or_explain(path).with_context(|| format!("cannot listen on {}", path.display()))
+    pub(crate) fn bind(path: &Path, file: SocketFile) -> anyhow::Result<Self> {
+        let listen = || {
+            let listener = Self::bind_or_explain(path)?;
+            listener.open_for(file)?;
+            anyhow::Ok(listener)
+        };
+        listen().with_context(|| format!("cannot listen on {}", path.display()))
     }
 
-    /// The next connection of somebody who may connect.
+    /// The next connection, whoever it is.
     pub(crate) async fn accept(&self) -> UnixStream {
         loop {
             match self.socket.accept().await {
-                Ok((stream, _)) if may_connect(&stream) => return stream,
-                Ok(_) => {}
+                Ok((stream, _)) => return stream,
                 Err(error) => {
                     tracing::error!(%error, "cannot accept a connection");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -45,9 +61,7 @@ impl Listener {
     }
 
     fn bind_or_explain(path: &Path) -> anyhow::Result<Self> {
-        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            fs::create_dir_all(folder).context("cannot make its folder")?;
-        }
+        socket_path::check_folder(path)?;
         remove_stale(path)?;
         // The socket's file is made by bind(), with the permissions that the umask leaves: no moment in which it is open
         // wider. No other thread makes files now: nobody is connected yet.
@@ -55,8 +69,24 @@ impl Listener {
         let socket = UnixListener::bind(path);
         umask(before);
         let socket = socket.map_err(explain)?;
-        let inode = fs::symlink_metadata(path)?.ino();
+        let inode = socket_path::inode_of_own(path)?;
         Ok(Self { socket, path: path.to_owned(), inode })
+    }
+
+    /// Gives the file its group first and its mode then: at no moment is it open for another group than the one asked for.
+    fn open_for(&self, file: SocketFile) -> anyhow::Result<()> {
+        if let Some(gid) = file.group {
+            lchown(&self.path, None, Some(gid)).with_context(|| {
+                format!(
+                    "cannot give the socket to the group {} (--socket-group): only root and a member of that group may, and \
+                     this is {}",
+                    names::group(gid),
+                    names::user(rustix::process::geteuid().as_raw())
+                )
+            })?;
+        }
+        fs::set_permissions(&self.path, fs::Permissions::from_mode(file.mode))
+            .with_context(|| format!("cannot give the socket the mode {:04o} (--socket-mode)", file.mode))
     }
 }
 
@@ -70,31 +100,10 @@ impl Drop for Listener {
     }
 }
 
-/// The socket's mode keeps others out; this also does so if somebody has widened it.
-fn may_connect(stream: &UnixStream) -> bool {
-    let own = rustix::process::geteuid().as_raw();
-    match stream.peer_cred() {
-        Ok(peer) if peer.uid() == own || peer.uid() == 0 => true,
-        Ok(peer) => {
-            tracing::warn!(uid = peer.uid(), pid = peer.pid(), "refused a connection of another user");
-            false
-        }
-        Err(error) => {
-            tracing::warn!(%error, "refused a connection of whom nothing is known");
-            false
-        }
-    }
-}
-
 /// Makes room for the socket, unless what is there is somebody's.
 fn remove_stale(path: &Path) -> anyhow::Result<()> {
-    let file = match fs::symlink_metadata(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error).context("cannot look at what is there"),
-    };
-    if !file.file_type().is_socket() {
-        bail!("there is a file that is not a socket; remove it, or choose another --endpoint");
+    if socket_path::check_file(path)? == Found::Nothing {
+        return Ok(());
     }
     if std::os::unix::net::UnixStream::connect(path).is_ok() {
         bail!(
@@ -108,6 +117,7 @@ fn remove_stale(path: &Path) -> anyhow::Result<()> {
 fn explain(error: io::Error) -> anyhow::Error {
     let hint = match error.kind() {
         io::ErrorKind::PermissionDenied => "this user may not write to its folder; choose another --endpoint",
+        io::ErrorKind::AddrInUse => "somebody has put a file there in this instant; choose another --endpoint",
         io::ErrorKind::InvalidInput => "a socket's path may have at most 107 bytes; choose a shorter --endpoint",
         _ => "choose another --endpoint",
     };

@@ -1,0 +1,188 @@
+//! Whether a socket is safe at a path. Whoever can write its folder can put a socket of their own in its place, and would
+//! get every client's requests; and whatever lies there already may be somebody's.
+
+use std::{
+    fs::{self, DirBuilder, Metadata},
+    io,
+    os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, MetadataExt as _},
+    path::Path,
+};
+
+use anyhow::{Context as _, bail};
+
+use crate::names;
+
+const GROUP_WRITE: u32 = 0o020;
+const OTHERS_WRITE: u32 = 0o002;
+/// In a folder with this bit only a file's owner, the folder's owner and root can rename or remove a file.
+const STICKY: u32 = 0o1000;
+
+/// What was found at a path.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    Nothing,
+    /// A socket of this user or of root.
+    Socket,
+}
+
+/// Makes the socket's folder if it is not there, and looks whether others could replace what lies in it.
+pub(crate) fn check_folder(socket: &Path) -> anyhow::Result<()> {
+    let folder = match socket.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    // Not as wide as a generous umask would have it, which would not be safe.
+    DirBuilder::new().recursive(true).mode(0o755).create(folder).context("cannot make its folder")?;
+    // A link may lead to the folder, as /var/run leads to /run: where it leads is what counts.
+    let folder = folder.canonicalize().context("cannot look at its folder")?;
+    let own = rustix::process::geteuid().as_raw();
+    for ancestor in folder.ancestors() {
+        let file = fs::metadata(ancestor).with_context(|| format!("cannot look at {}", ancestor.display()))?;
+        let reason = if ancestor == folder { why_unsafe(&file, own) } else { why_unsafe_above(&file) };
+        if let Some(reason) = reason {
+            bail!(unsafe_folder(ancestor, &reason));
+        }
+    }
+    Ok(())
+}
+
+/// Looks at what lies at the socket's path. Whatever is not a socket of this user or of root is an error.
+pub(crate) fn check_file(socket: &Path) -> anyhow::Result<Found> {
+    let file = match fs::symlink_metadata(socket) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
+        Err(error) => return Err(error).context("cannot look at what is there"),
+    };
+    let owner = names::user(file.uid());
+    let kind = file.file_type();
+    if kind.is_symlink() {
+        let target = fs::read_link(socket).unwrap_or_default();
+        bail!(
+            "there is a symbolic link to {} of {owner}, and a link is not followed: whoever made it would say where the \
+             socket lies; remove it, or choose another --endpoint",
+            target.display()
+        );
+    }
+    if kind.is_dir() {
+        bail!("there is a folder; choose a path in it for --endpoint, or another one");
+    }
+    if !kind.is_socket() {
+        bail!("there is a file that is not a socket; remove it, or choose another --endpoint");
+    }
+    let own = rustix::process::geteuid().as_raw();
+    if file.uid() != own && file.uid() != 0 {
+        bail!(
+            "there is a socket of another user, {owner}: it may be a daemon of theirs, or be meant to catch your clients; if \
+             neither they nor you need it, remove it, or choose another --endpoint, in a folder that only {} can write",
+            names::user(own)
+        );
+    }
+    Ok(Found::Socket)
+}
+
+/// Why others can replace what lies in a folder.
+fn why_unsafe(folder: &Metadata, own: u32) -> Option<String> {
+    if folder.uid() != own && folder.uid() != 0 {
+        return Some(format!("belongs to {}, who can replace what lies in it", names::user(folder.uid())));
+    }
+    let by_group = || names::group(folder.gid());
+    match folder.mode() {
+        mode if mode & STICKY != 0 => None,
+        mode if mode & OTHERS_WRITE != 0 => {
+            Some("can be written by every user, who can replace what lies in it".to_owned())
+        }
+        mode if mode & GROUP_WRITE != 0 => {
+            Some(format!("can be written by the group {}, who can replace what lies in it", by_group()))
+        }
+        _ => None,
+    }
+}
+
+/// Why everybody can replace a folder further up. Its owner and its group are left to the machine's administrator.
+fn why_unsafe_above(folder: &Metadata) -> Option<String> {
+    let mode = folder.mode();
+    (mode & OTHERS_WRITE != 0 && mode & STICKY == 0)
+        .then(|| "can be written by every user, who can replace what lies in it".to_owned())
+}
+
+fn unsafe_folder(folder: &Path, reason: &str) -> String {
+    let folder = folder.display();
+    format!(
+        "the folder {folder} {reason}, the socket too, to get what clients send; choose an --endpoint in a folder that only \
+         {} can write, or make this one so (chown, chmod go-w {folder})",
+        names::user(rustix::process::geteuid().as_raw())
+    )
+}
+
+/// What `check_folder` and `check_file` do not see: what has become of the path since. Gives the file's inode.
+pub(crate) fn inode_of_own(socket: &Path) -> anyhow::Result<u64> {
+    let file = fs::symlink_metadata(socket)?;
+    if !file.file_type().is_socket() || file.uid() != rustix::process::geteuid().as_raw() {
+        bail!("the socket was replaced by another file as soon as it was made; choose another --endpoint");
+    }
+    Ok(file.ino())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        os::unix::{fs::PermissionsExt as _, net::UnixListener},
+        path::PathBuf,
+    };
+
+    use super::*;
+
+    fn folder(mode: u32) -> (tempfile::TempDir, PathBuf) {
+        let parent = tempfile::tempdir().expect("a folder");
+        let folder = parent.path().join("folder");
+        fs::create_dir(&folder).expect("a folder in it");
+        fs::set_permissions(&folder, fs::Permissions::from_mode(mode)).expect("its mode");
+        (parent, folder)
+    }
+
+    #[test]
+    fn a_folder_that_only_its_owner_writes_is_safe_and_a_shared_one_only_if_it_is_sticky() {
+        for mode in [0o700, 0o755, 0o711, 0o1777, 0o1775] {
+            let (_parent, folder) = folder(mode);
+            check_folder(&folder.join("x.sock")).unwrap_or_else(|error| panic!("{mode:o}: {error:#}"));
+        }
+        for (mode, who) in [(0o777, "every user"), (0o757, "every user"), (0o775, "the group")] {
+            let (_parent, folder) = folder(mode);
+            let error = check_folder(&folder.join("x.sock")).expect_err("it is not safe").to_string();
+            assert!(error.contains(who) && error.contains("--endpoint"), "{mode:o}: {error}");
+            assert!(error.contains(&folder.display().to_string()), "{mode:o}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_folder_further_up_that_all_can_write_is_not_safe() {
+        let (_parent, folder) = folder(0o777);
+        let error = check_folder(&folder.join("deep/er/x.sock")).expect_err("it is not safe").to_string();
+        assert!(error.contains(&format!("the folder {} can be", folder.display())), "{error}");
+    }
+
+    #[test]
+    fn missing_folders_are_made_safe() {
+        let (_parent, folder) = folder(0o700);
+        let socket = folder.join("deep/er/x.sock");
+        check_folder(&socket).expect("it is made");
+        let made = fs::metadata(socket.parent().expect("a parent")).expect("the folder");
+        assert_eq!(made.mode() & (GROUP_WRITE | OTHERS_WRITE), 0);
+    }
+
+    #[test]
+    fn only_a_socket_may_be_in_the_way() {
+        let (_parent, folder) = folder(0o700);
+        assert_eq!(check_file(&folder.join("nothing")).expect("nothing"), Found::Nothing);
+        let socket = folder.join("socket");
+        drop(UnixListener::bind(&socket).expect("a socket"));
+        assert_eq!(check_file(&socket).expect("a socket"), Found::Socket);
+        let (file, link) = (folder.join("file"), folder.join("link"));
+        fs::write(&file, "precious").expect("a file");
+        std::os::unix::fs::symlink(&socket, &link).expect("a link");
+        for (path, what) in [(&file, "not a socket"), (&link, "symbolic link"), (&folder, "folder")] {
+            let error = check_file(path).expect_err("it is in the way").to_string();
+            assert!(error.contains(what) && error.contains("--endpoint"), "{error}");
+        }
+    }
+}
