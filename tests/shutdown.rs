@@ -242,3 +242,57 @@ async fn what_is_said_not_to_be_written_is_not_even_when_the_work_is_cut_short()
         }
     }
 }
+
+/// An open write transaction, which only its session's end, or the drain's, will end.
+async fn open_transaction(session: &mut skylinedb::Session) -> skylinedb::Transaction<'_> {
+    let mut transaction = session.transaction(TransactionKind::Write).await.expect("a transaction");
+    transaction.execute("INSERT INTO t VALUES (1)", params![]).await.expect("a row");
+    transaction
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_grace_time_or_force_comes_before_the_daemons_own() {
+    for arguments in [&["--grace", "100ms"][..], &["--force"]] {
+        let mut daemon = Daemon::builder().arg("--drain-timeout").arg(ENDLESS_DRAIN).start();
+        daemon.execute("CREATE TABLE t(x)");
+        let client = daemon.client().await;
+        let mut session = client.session().await.expect("a session");
+        let transaction = open_transaction(&mut session).await;
+
+        let output = daemon.cli([&["shutdown"], arguments].concat()).success();
+
+        assert_eq!(output.stdout, "✓ Daemon shutdown requested\n");
+        assert!(output.stderr.starts_with(&format!("PID {} has ended, after ", daemon.pid())), "{output:#?}");
+        assert!(daemon.wait().success());
+        let error = transaction.commit().await.expect_err("it was rolled back");
+        assert!(matches!(&error, Error::Database(error) if error.reason == "SHUTTING_DOWN"), "{error}");
+        let rows: i64 =
+            daemon.folder().open_file().query_row("SELECT count(*) FROM t", [], |row| row.get(0)).expect("count");
+        assert_eq!(rows, 0);
+        assert_clean(&daemon);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_waits_for_the_drain_can_hurry_it() {
+    for way in ["SIGTERM", "SIGINT", "Shutdown"] {
+        let mut daemon = Daemon::builder().arg("--drain-timeout").arg(ENDLESS_DRAIN).start();
+        daemon.execute("CREATE TABLE t(x)");
+        let (client, other) = (daemon.client().await, daemon.client().await);
+        let mut session = client.session().await.expect("a session");
+        let transaction = open_transaction(&mut session).await;
+        daemon.cli(["shutdown", "--no-wait"]).success();
+        daemon.wait_for_log("shutting down as requested");
+        assert!(daemon.is_running());
+
+        match way {
+            "SIGTERM" => daemon.terminate(),
+            "SIGINT" => daemon.signal(Signal::INT),
+            _ => drop(other.shutdown_within(std::time::Duration::ZERO).await.expect("it still listens")),
+        }
+
+        assert!(daemon.wait().success(), "{way}");
+        transaction.commit().await.expect_err("it was rolled back");
+        assert_clean(&daemon);
+    }
+}

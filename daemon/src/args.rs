@@ -6,7 +6,7 @@ use std::{num::NonZeroUsize, path::PathBuf, thread::available_parallelism, time:
 
 use anyhow::Context as _;
 use clap::{
-    Parser, ValueEnum,
+    ArgAction, Parser, ValueEnum,
     builder::{PossibleValuesParser, TypedValueParser as _},
 };
 use skylinedb::scope::{Places, Scope};
@@ -29,10 +29,10 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "machine|user|database", value_parser = PossibleValuesParser::new(Scope::ALL.map(Scope::name)).try_map(|name| name.parse::<Scope>()), hide_possible_values = true)]
     pub(crate) scope: Option<Scope>,
     /// The socket to listen on, whatever the scope
-    #[arg(long, value_name = "PATH", env = "SKYLINEDB_ENDPOINT")]
+    #[arg(long, value_name = "PATH")]
     pub(crate) endpoint: Option<PathBuf>,
     /// The single-instance lock. Without it beside the socket, but .lock instead of .sock
-    #[arg(long, value_name = "PATH", env = "SKYLINEDB_LOCK_FILE")]
+    #[arg(long, value_name = "PATH")]
     pub(crate) lock_file: Option<PathBuf>,
     /// How durable a write is when it is acknowledged
     #[arg(long, value_enum, default_value = "full")]
@@ -40,11 +40,27 @@ pub(crate) struct Arguments {
     /// How the log on standard error is written
     #[arg(long, value_enum, default_value = "text")]
     pub(crate) log_format: LogFormat,
+    /// The configuration file. Without it /etc/skylinedb/skylinedb.toml where /var/run can be written, else
+    /// $XDG_CONFIG_HOME/skylinedb/skylinedb.toml (without that variable in $HOME/.config), if it is there
+    #[arg(long, value_name = "PATH")]
+    pub(crate) config: Option<PathBuf>,
+    /// Print every option's value and where it comes from, as a configuration file, and end
+    #[arg(long)]
+    pub(crate) print_config: bool,
     /// Leave the session of the terminal, as `skylinedb-cli start` has it
     #[arg(long)]
     pub(crate) own_session: bool,
     /// Enforce foreign keys. SQLite itself leaves them unenforced unless it is told so, and so does this daemon
-    #[arg(long)]
+    #[arg(
+        long,
+        value_name = "BOOL",
+        action = ArgAction::Set,
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        default_value = "false",
+        hide_possible_values = true
+    )]
     pub(crate) foreign_keys: bool,
     /// A folder below which ATTACH and VACUUM INTO may name files; may be given several times
     #[arg(long, value_name = "FOLDER")]
@@ -69,13 +85,13 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "BYTES", default_value = "67108864", help_heading = LIMITS)]
     pub(crate) max_message_bytes: NonZeroUsize,
     /// Length of one statement's SQL
-    #[arg(long, value_name = "BYTES", default_value = "16777216", help_heading = LIMITS)]
+    #[arg(long, value_name = "BYTES", default_value = "16777216", value_parser = at_least::<1_000>, help_heading = LIMITS)]
     pub(crate) max_sql_bytes: NonZeroUsize,
     /// Size of all the rows that answer one Execute; Query streams any number
     #[arg(long, value_name = "BYTES", default_value = "16777216", help_heading = LIMITS)]
     pub(crate) max_answer_bytes: NonZeroUsize,
     /// Length of one text, blob or row in the database
-    #[arg(long, value_name = "BYTES", default_value = "1000000000", help_heading = LIMITS)]
+    #[arg(long, value_name = "BYTES", default_value = "1000000000", value_parser = at_least::<65_536>, help_heading = LIMITS)]
     pub(crate) max_value_bytes: NonZeroUsize,
 
     /// How long a session's write transaction may wait for its next request
@@ -117,6 +133,11 @@ Examples:
 It runs until SIGTERM, SIGINT or `skylinedb-cli shutdown`: then it finishes the
 work in hand, empties the write-ahead log and ends. A second signal cuts the
 work short. `skylinedb-cli start app.db` starts it in the background.
+
+Every option may also be set by an environment variable, SKYLINEDB_ and its name
+(SKYLINEDB_IDLE_TIMEOUT=1h, SKYLINEDB_DATABASE=app.db), or in the configuration
+file (idle-timeout = \"1h\"). The command line comes first, then the environment,
+then the file.
 
 Exit codes:
   0  it has run and has been shut down
@@ -183,6 +204,12 @@ impl Arguments {
             transaction_timeout: self.transaction_timeout,
         })
     }
+}
+
+/// The daemon's own statements and rows need some room, too.
+fn at_least<const MINIMUM: usize>(text: &str) -> Result<NonZeroUsize, String> {
+    let number = text.parse::<NonZeroUsize>().map_err(|error| error.to_string())?;
+    if number.get() < MINIMUM { Err(format!("it must be {MINIMUM} or more")) } else { Ok(number) }
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

@@ -4,6 +4,7 @@
 //! SQLite). `lifecycle` is what ends it all.
 
 mod args;
+mod config;
 mod database_lock;
 mod engine;
 mod lifecycle;
@@ -18,20 +19,21 @@ mod transport;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use clap::Parser as _;
 
 use args::Arguments;
+use config::Asked;
 use single_instance::SingleInstance;
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse(); // touches nothing, so that --help works while a daemon runs
-    match run(&arguments) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            logging::report(&error);
-            ExitCode::FAILURE
-        }
-    }
+    // It touches nothing, so that --help works while a daemon runs.
+    let outcome = config::read().and_then(|asked| match asked {
+        Asked::Run(arguments) => run(&arguments).map(|()| ExitCode::SUCCESS),
+        Asked::Done(code) => Ok(code),
+    });
+    outcome.unwrap_or_else(|error| {
+        logging::report(&error);
+        ExitCode::FAILURE
+    })
 }
 
 fn run(arguments: &Arguments) -> anyhow::Result<()> {

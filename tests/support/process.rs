@@ -43,6 +43,7 @@ pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
             command.env_remove(variable);
         }
     }
+    command.env("SKYLINEDB_CONFIG", "/dev/null"); // not the machine's own
     command
 }
 

@@ -11,6 +11,7 @@ use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
 use http::{Request, Response};
 use hyper::{body::Incoming, server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::net::UnixStream;
 use tokio_util::task::TaskTracker;
 use tower::{Service, ServiceExt as _};
 
@@ -61,17 +62,18 @@ pub(crate) async fn serve<S, B>(
     let access = Arc::new(access);
     let refused = Refused::new(refuse);
     let connections = TaskTracker::new();
-    while let Some(stream) = lifecycle.closing().run_until_cancelled(listener.accept()).await {
+    let closing = lifecycle.closing();
+    let serve_one = |stream: UnixStream| {
         let peer = match Peer::of(&stream) {
             Ok(peer) => peer,
             Err(error) => {
                 tracing::warn!(%error, "refused a connection of whom nothing is known");
-                continue;
+                return;
             }
         };
         let (access, refused) = (Arc::clone(&access), refused.clone());
         let (http2, service) = (http2.clone(), service.clone());
-        let closing = lifecycle.closing().clone();
+        let closing = closing.clone();
         connections.spawn(async move {
             if !access.admits(peer).await {
                 access.log_refused(peer);
@@ -96,8 +98,12 @@ pub(crate) async fn serve<S, B>(
                 tracing::debug!(%error, "a connection broke"); // a client that ends without saying so is no event
             }
         });
+    };
+    while let Some(stream) = closing.run_until_cancelled(listener.accept()).await {
+        serve_one(stream);
     }
-    drop(listener);
+    // Who has come in the last instant is not left without a word, either.
+    listener.close().into_iter().for_each(serve_one);
     connections.close();
     if tokio::time::timeout(FLUSH_TIME, connections.wait()).await.is_err() {
         tracing::debug!(connections = connections.len(), "some clients do not take their last answers");

@@ -17,10 +17,16 @@ use crate::names;
 /// How long to wait when a connection cannot be accepted, for lack of file descriptors say.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// A socket that is listened on. Its file is removed when this is dropped.
+/// A socket that is listened on.
 #[derive(Debug)]
 pub(crate) struct Listener {
     socket: UnixListener,
+    file: OwnFile,
+}
+
+/// The socket's file, removed when this is dropped.
+#[derive(Debug)]
+struct OwnFile {
     path: PathBuf,
     /// Which file it is: another one that has taken its place is not ours to remove.
     inode: u64,
@@ -60,6 +66,19 @@ impl Listener {
         }
     }
 
+    /// Lets nobody in any more. Returns those who have come already, but have not been let in yet.
+    pub(crate) fn close(self) -> Vec<UnixStream> {
+        drop(self.file); // first, so that nobody comes after the last look
+        let Ok(socket) = self.socket.into_std() else { return Vec::new() };
+        // It does not wait, as tokio has had it.
+        std::iter::from_fn(|| socket.accept().ok())
+            .filter_map(|(stream, _)| {
+                stream.set_nonblocking(true).ok()?;
+                UnixStream::from_std(stream).ok()
+            })
+            .collect()
+    }
+
     fn bind_or_explain(path: &Path) -> anyhow::Result<Self> {
         socket_path::check_folder(path)?;
         remove_stale(path)?;
@@ -70,13 +89,13 @@ impl Listener {
         umask(before);
         let socket = socket.map_err(explain)?;
         let inode = socket_path::inode_of_own(path)?;
-        Ok(Self { socket, path: path.to_owned(), inode })
+        Ok(Self { socket, file: OwnFile { path: path.to_owned(), inode } })
     }
 
     /// Gives the file its group first and its mode then: at no moment is it open for another group than the one asked for.
     fn open_for(&self, file: SocketFile) -> anyhow::Result<()> {
         if let Some(gid) = file.group {
-            lchown(&self.path, None, Some(gid)).with_context(|| {
+            lchown(&self.file.path, None, Some(gid)).with_context(|| {
                 format!(
                     "cannot give the socket to the group {} (--socket-group): only root and a member of that group may, and \
                      this is {}",
@@ -85,12 +104,12 @@ impl Listener {
                 )
             })?;
         }
-        fs::set_permissions(&self.path, fs::Permissions::from_mode(file.mode))
+        fs::set_permissions(&self.file.path, fs::Permissions::from_mode(file.mode))
             .with_context(|| format!("cannot give the socket the mode {:04o} (--socket-mode)", file.mode))
     }
 }
 
-impl Drop for Listener {
+impl Drop for OwnFile {
     fn drop(&mut self) {
         if fs::symlink_metadata(&self.path).is_ok_and(|file| file.ino() == self.inode)
             && let Err(error) = fs::remove_file(&self.path)
