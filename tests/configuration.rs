@@ -61,7 +61,8 @@ fn a_truth_value_of_the_file_can_be_taken_back() {
 
 #[test]
 fn what_is_printed_is_a_file_with_the_same_meaning() {
-    let file = "database = \"a \\\"b\\\".db\"\nallow-attach = [\"x\", \"/y\"]\nsocket-mode = \"0660\"\nsocket-group = 7\n";
+    let file =
+        "database = \"a \\\"b\\\".db\"\nallow-attach = [\"x\", \"/y\"]\nsocket-mode = \"0660\"\nsocket-group = 7\n";
     let first = print(file, &["--scope", "user", "--foreign-keys"]).success();
     let second = print(&first.stdout, &[]).success();
     let values = |output: &Output| -> Vec<String> {
@@ -142,7 +143,8 @@ fn the_daemon_runs_as_the_file_says() {
 /// The example of `docs/configuration.md` has every option, with its default.
 #[test]
 fn the_documented_file_is_complete() {
-    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/configuration.md")).expect("the page");
+    let text =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/configuration.md")).expect("the page");
     let example = text.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("the example");
     let (documented, plain) = (print(example, &[]).success(), print("", &[]).success());
     let (documented, plain) = (options(&documented), options(&plain));

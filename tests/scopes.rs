@@ -33,6 +33,33 @@ impl User {
     }
 }
 
+/// Under the names that they have in the document on single-instance protection, where they still were to come.
+mod future_enhancements {
+    use super::*;
+
+    #[test]
+    fn per_database_locking() {
+        let user = User::new();
+        let (one, two) = (database_daemon(&user, "App1/data.db"), database_daemon(&user, "App2/data.db"));
+        assert!(one.pid().is_some() && two.pid().is_some() && one.pid() != two.pid());
+        let mut daemon = user.command("skylinedb-daemon");
+        let again = run(daemon.args(["App1/../App1/data.db", "--scope", "database"]), b"").failure(1);
+        let holder = format!("Held by PID: {}", one.pid().expect("it runs"));
+        assert!(again.stderr.contains("already running") && again.stderr.contains(&holder), "{again:#?}");
+    }
+
+    #[test]
+    fn per_user_daemons() {
+        let (one, two) = (User::new(), User::new());
+        let stops = [&one, &two].map(|user| {
+            user.cli(&["start", "app.db", "--scope", "user"]).success();
+            StopOnDrop(user.file("skylinedb-v1.lock"))
+        });
+        let [one, two] = stops.each_ref().map(StopOnDrop::pid);
+        assert!(one.is_some() && two.is_some() && one != two);
+    }
+}
+
 #[test]
 fn in_user_scope_it_is_in_the_users_runtime_folder_and_found_there_first() {
     let user = User::new();

@@ -1,11 +1,14 @@
-//! `single-instance-protection.md`, its sections Behavior, Edge Cases Handled and Testing: one test a heading, under the
-//! heading's name, word for word where the page prints something. After them, what the page implies.
+//! `single-instance-protection.md`, its sections Behavior, Edge Cases Handled, Testing and Implementation Details: one test a
+//! heading, under the heading's name, word for word where the page prints something. After them, what the page implies. Client
+//! App Usage is in `client_patterns.rs`, Future Enhancements in `scopes.rs`.
 
 mod support;
 
 use std::{fs, fs::File, os::fd::AsRawFd};
 
-use support::{Daemon, Folder, Output, run, wait_until};
+use support::{
+    Daemon, Folder, Output, User, can_make_users, command, open_folder, program, program_for_all, run, wait_until,
+};
 
 const STARTING: &str = "INFO skylinedb_daemon: Starting SQLite daemon";
 const ACQUIRED: &str = "INFO skylinedb_daemon::single_instance: Acquired single-instance lock";
@@ -93,6 +96,25 @@ mod edge_cases_handled {
         let daemon = Daemon::builder_in(&folder).start();
         assert_eq!(held_by(&folder), daemon.pid().to_string());
     }
+
+    /// On Windows one daemon a machine, whoever starts it. Here the lock's file belongs to whoever was first, and nobody else
+    /// can take it.
+    #[test]
+    fn case_4_multiple_users() {
+        if !can_make_users() {
+            return;
+        }
+        let folder = open_folder(0o755);
+        let mut first = Daemon::builder_in(&folder).start();
+        let other = User::new(&[]);
+        let mut daemon = other.command(program_for_all("skylinedb-daemon", &folder));
+        daemon.arg(folder.path().join("theirs.db")).arg("--endpoint").arg(folder.socket());
+        let second = run(daemon.arg("--lock-file").arg(folder.lock()), b"").failure(1);
+        assert!(second.stderr.contains(STARTING), "{second:#?}");
+        assert!(second.stderr.contains("Error: Failed to acquire single-instance lock"), "{second:#?}");
+        assert!(first.is_running());
+        first.execute("CREATE TABLE still_served(x)");
+    }
 }
 
 mod testing {
@@ -118,6 +140,29 @@ mod testing {
         let mut first = Daemon::start();
         first.kill9();
         Daemon::builder_in(first.folder()).start();
+    }
+}
+
+mod implementation_details {
+    use super::*;
+
+    /// The lock comes after the log and before everything else: a second instance notices nothing of what is wrong with the
+    /// rest, and touches none of it.
+    #[test]
+    fn lock_timing() {
+        let first = Daemon::start();
+        let folder = first.folder();
+        let (database, socket) = (folder.path().join("deep/other.db"), folder.path().join("deep/other.sock"));
+        let mut daemon = command(program("skylinedb-daemon"));
+        daemon.arg(&database).arg("--lock-file").arg(folder.lock()).arg("--endpoint").arg(&socket);
+        assert_refused(&run(&mut daemon, b""), &first);
+        assert!(!folder.path().join("deep").exists());
+    }
+
+    #[test]
+    fn memory_overhead() {
+        let daemon = Daemon::start();
+        assert!(fs::metadata(daemon.folder().lock()).expect("the lock").len() < 100, "bytes on disk");
     }
 }
 
