@@ -6,7 +6,7 @@ use rustix::process::Signal;
 
 use super::{process::send_signal, wait_until};
 
-/// Ends the daemon that holds a lock, if one does.
+/// Ends the daemon that holds a lock, if one does, and removes the lock.
 pub(crate) struct StopOnDrop(pub(crate) PathBuf);
 
 impl StopOnDrop {
@@ -19,13 +19,12 @@ impl StopOnDrop {
 
 impl Drop for StopOnDrop {
     fn drop(&mut self) {
-        let Some(pid) = self.pid() else { return };
-        if thread::panicking() {
-            send_signal(pid, Signal::KILL);
-        } else {
-            send_signal(pid, Signal::TERM);
+        if let Some(pid) = self.pid() {
+            send_signal(pid, if thread::panicking() { Signal::KILL } else { Signal::TERM });
             wait_until("the daemon's end", || !is_running(pid));
         }
+        // That of a database may lie in the machine's own folder. Nobody uses it any more.
+        fs::remove_file(&self.0).ok();
     }
 }
 
