@@ -1,7 +1,6 @@
 //! Accepts connections, looks at who it is, and serves each of them HTTP/2. What the requests are is not known here.
 
 mod access;
-mod authority;
 mod refused;
 mod socket_path;
 mod unix;
@@ -11,6 +10,7 @@ use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
 use http::{Request, Response};
 use hyper::{body::Incoming, server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use skylinedb_authority::AnyAuthority;
 use tokio::net::UnixStream;
 use tokio_util::task::TaskTracker;
 use tower::{Service, ServiceExt as _};
@@ -19,7 +19,6 @@ pub(crate) use access::{Access, Peer, Policy};
 pub(crate) use unix::{Listener, SocketFile};
 
 use crate::lifecycle::Lifecycle;
-use authority::AnyAuthority;
 use refused::Refused;
 
 /// Calls that one connection may have open at once; more wait at the client.

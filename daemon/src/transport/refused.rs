@@ -6,13 +6,11 @@ use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
 use http::{Request, Response};
 use hyper::{body::Incoming, server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use skylinedb_authority::AnyAuthority;
 use tokio::{net::UnixStream, sync::Semaphore, time::timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    access::{self, Peer},
-    authority::AnyAuthority,
-};
+use super::access::{self, Peer};
 
 /// How many are told at once. Whoever comes beyond that is only hung up on: they cannot cost more than this.
 const TOLD_AT_ONCE: usize = 32;
