@@ -1,6 +1,6 @@
 //! Connects tonic to a Unix domain socket.
 
-use std::{io, path::Path, time::Duration};
+use std::{io, time::Duration};
 
 use hyper_util::rt::TokioIo;
 use tokio::{
@@ -37,10 +37,10 @@ pub(crate) async fn connect(endpoint: &Endpoint) -> Result<Channel, Error> {
     let channel = Uri::from_static("http://localhost")
         .initial_stream_window_size(CALL_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES);
-    let path = endpoint.path().to_owned();
+    let target = endpoint.clone();
     let connector = service_fn(move |_| {
-        let path = path.clone();
-        async move { connect_socket(&path).await.map(TokioIo::new) }
+        let target = target.clone();
+        async move { open(&target).await.map(TokioIo::new) }
     });
     channel
         .connect_with_connector(connector)
@@ -63,11 +63,12 @@ pub(crate) async fn check_health(channel: Channel, endpoint: &Endpoint) -> Resul
     }
 }
 
-/// A Unix socket whose queue is full refuses at once (EAGAIN), unlike one of TCP: that does not mean that nobody is there.
-async fn connect_socket(path: &Path) -> io::Result<UnixStream> {
+/// Opens a connection. A Unix socket whose queue is full refuses at once (EAGAIN), unlike one of TCP: that does not mean
+/// that nobody is there.
+pub(crate) async fn open(endpoint: &Endpoint) -> io::Result<UnixStream> {
     let begin = Instant::now();
     loop {
-        match UnixStream::connect(path).await {
+        match UnixStream::connect(endpoint.path()).await {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock && begin.elapsed() < CROWD_PATIENCE => {
                 sleep(CROWD_PAUSE).await;
             }

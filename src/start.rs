@@ -10,8 +10,8 @@ use std::{
 };
 
 use crate::{client::Client, endpoint::Endpoint, error::Error, scope::Scope};
-pub use program::DAEMON_VARIABLE;
 use program::Program;
+pub use program::{DAEMON_VARIABLE, state_folder};
 use target::Target;
 
 /// How long a daemon may take until it answers. It takes some milliseconds, more if it has to recover a large write-ahead

@@ -104,11 +104,17 @@ fn default_log_file(options: &StartOptions) -> Result<PathBuf, Error> {
     if let Some(endpoint) = &options.endpoint {
         return Ok(endpoint.path().with_extension("log"));
     }
-    let folder = |variable| env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let state = folder("XDG_STATE_HOME").or_else(|| folder("HOME").map(|home| home.join(".local/state")));
-    state.map(|state| state.join("skylinedb/daemon.log")).ok_or_else(|| {
+    state_folder().map(|state| state.join("daemon.log")).ok_or_else(|| {
         Error::Start("neither XDG_STATE_HOME nor HOME is set: say where the daemon is to write its log".to_owned())
     })
+}
+
+/// Where SkylineDB's programs keep this user's files that are not data, such as logs: the folder `skylinedb` in `$XDG_STATE_HOME`, without that variable in `$HOME/.local/state`. `None` without either.
+#[must_use]
+pub fn state_folder() -> Option<PathBuf> {
+    let folder = |variable| env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let state = folder("XDG_STATE_HOME").or_else(|| folder("HOME").map(|home| home.join(".local/state")));
+    state.map(|state| state.join("skylinedb"))
 }
 
 fn find() -> PathBuf {
