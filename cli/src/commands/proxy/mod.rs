@@ -21,7 +21,7 @@ use std::{
 
 use serde_json::json;
 use tokio::sync::Semaphore;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     args::{DaemonArguments, ProxyArguments},
