@@ -7,7 +7,7 @@ use std::{fs, time::Duration};
 
 use rustix::process::Signal;
 use serde_json::json;
-use skylinedb::{Client, DatabaseError, Error, TransactionKind, Value, params};
+use skylinedb::{DatabaseError, Error, TransactionKind, Value, params};
 use support::{Daemon, Folder, MIB, Proxy, StopOnDrop, wait_until};
 use tokio_stream::StreamExt;
 
@@ -64,7 +64,8 @@ async fn the_library_has_its_calls_sessions_and_errors() {
     transaction.commit().await.expect("a commit");
     let mut transaction = session.transaction(TransactionKind::Write).await.expect("another one");
     transaction.execute("DELETE FROM t", params![]).await.expect("a write");
-    drop((transaction, session));
+    drop(transaction);
+    drop(session);
     drop(client);
     assert_eq!(daemon.value("SELECT group_concat(x) FROM t"), "1,2");
 }
@@ -128,7 +129,7 @@ async fn a_long_request_passes() {
 }
 
 /// The writer has nothing else to do, so that the last write only succeeds if the endless one was interrupted.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn what_a_client_gives_up_or_has_no_time_for_the_daemon_gives_up() {
     let daemon = Daemon::start();
     daemon.execute("CREATE TABLE t(x)");
@@ -294,7 +295,7 @@ async fn a_second_signal_cuts_what_has_no_end() {
     panic!("a stream that was cut must not look complete");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn an_idle_client_holds_the_end_up_no_longer_than_it_must() {
     let daemon = Daemon::start();
     let mut proxy = Proxy::unix(daemon.folder());
@@ -303,7 +304,7 @@ async fn an_idle_client_holds_the_end_up_no_longer_than_it_must() {
     proxy.stop();
     assert!(fs::symlink_metadata(proxy.socket()).is_err());
     assert!(matches!(idle.ping().await, Err(Error::NotRunning { .. })));
-    let _: Client = daemon.client().await;
+    daemon.client().await.ping().await.expect("the daemon is untouched");
 }
 
 /// Waits until a write keeps the writer busy.

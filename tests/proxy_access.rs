@@ -34,17 +34,17 @@ fn over_tcp_nothing_is_done_without_the_token() {
     let cut = format!("authorization: Bearer {}", &token[1..]);
     let other_scheme = format!("authorization: Basic {token}");
     let twice = format!("authorization: Bearer {token}");
-    for (headers, reason) in [
-        (&[][..], "TOKEN_MISSING"),
-        (&["-H", "x-token: what"], "TOKEN_MISSING"),
-        (&["-H", "authorization: Bearer"], "TOKEN_WRONG"),
-        (&["-H", &cut], "TOKEN_WRONG"),
-        (&["-H", &other_scheme], "TOKEN_WRONG"),
-        (&["-H", &twice, "-H", "authorization: Bearer x"], "TOKEN_WRONG"),
+    for (headers, why) in [
+        (&[][..], "this proxy wants a token"),
+        (&["-H", "x-token: what"], "this proxy wants a token"),
+        (&["-H", "authorization: Bearer"], "this is not the proxy's token"),
+        (&["-H", &cut], "this is not the proxy's token"),
+        (&["-H", &other_scheme], "this is not the proxy's token"),
+        (&["-H", &twice, "-H", "authorization: Bearer x"], "this is not the proxy's token"),
     ] {
         let refused = proxy.grpcurl_with(headers, &flags, &[EXECUTE]);
         assert_ne!(refused.code, Some(0), "{headers:?}: {refused:#?}");
-        for text in ["Code: Unauthenticated", reason, "authorization: Bearer TOKEN", path(proxy.token_file())] {
+        for text in ["Code: Unauthenticated", why, "authorization: Bearer TOKEN", path(proxy.token_file())] {
             assert!(refused.stderr.contains(text), "{headers:?}: no {text:?} in {refused:#?}");
         }
         assert!(!refused.stderr.contains(&token), "the answer must not have the token");
