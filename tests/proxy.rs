@@ -3,7 +3,10 @@
 
 mod support;
 
-use std::{fs, time::Duration};
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
 
 use rustix::process::Signal;
 use serde_json::json;
@@ -12,6 +15,9 @@ use support::{Daemon, Folder, MIB, Proxy, StopOnDrop, wait_until};
 use tokio_stream::StreamExt;
 
 const UNAVAILABLE: i32 = 14;
+
+/// How long calls in hand may take at the end.
+const GRACE: Duration = Duration::from_secs(10);
 
 /// What a million rows may cost beyond what was there before. The rows together are over 100 MiB.
 const FLAT_BYTES: usize = 32 * MIB;
@@ -249,7 +255,7 @@ fn another_database_than_the_one_that_is_meant_is_refused() {
     assert!(refused.stderr.contains("another database") && refused.stdout.is_empty(), "{refused:#?}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn at_the_end_calls_in_hand_are_finished_and_nothing_is_left() {
     for signal in [Signal::TERM, Signal::INT] {
         let daemon = Daemon::start();
@@ -275,24 +281,31 @@ async fn at_the_end_calls_in_hand_are_finished_and_nothing_is_left() {
 }
 
 #[tokio::test]
-async fn a_second_signal_cuts_what_has_no_end() {
-    let daemon = Daemon::start();
-    let mut proxy = Proxy::unix(daemon.folder());
-    let client = proxy.client().await;
-    let mut rows = client.query(ENDLESS_READ, params![]).await.expect("a query");
-    rows.next().await.expect("a first row").expect("no error");
+async fn what_has_no_end_is_cut_after_the_grace_time_or_by_a_second_signal() {
+    for signals in [1, 2] {
+        let daemon = Daemon::start();
+        let mut proxy = Proxy::unix(daemon.folder());
+        let client = proxy.client().await;
+        let mut rows = client.query(ENDLESS_READ, params![]).await.expect("a query");
+        rows.next().await.expect("a first row").expect("no error");
 
-    proxy.signal(Signal::TERM);
-    wait_until("the socket's end", || !proxy.socket().exists());
-    proxy.signal(Signal::TERM);
+        let begin = Instant::now();
+        proxy.signal(Signal::TERM);
+        wait_until("the socket's end", || !proxy.socket().exists());
+        if signals == 2 {
+            proxy.signal(Signal::TERM);
+        }
+        assert!(proxy.wait().0.success());
+        assert_eq!(begin.elapsed() < GRACE, signals == 2, "{:?}", begin.elapsed());
 
-    assert!(proxy.wait().0.success());
-    while let Some(row) = rows.next().await {
-        if row.is_err() {
-            return;
+        loop {
+            match rows.next().await {
+                Some(Ok(_)) => {}
+                Some(Err(_)) => break,
+                None => panic!("a stream that was cut must not look complete"),
+            }
         }
     }
-    panic!("a stream that was cut must not look complete");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -301,7 +314,9 @@ async fn an_idle_client_holds_the_end_up_no_longer_than_it_must() {
     let mut proxy = Proxy::unix(daemon.folder());
     let idle = proxy.client().await.without_stream();
     idle.ping().await.expect("a ping");
+    let begin = Instant::now();
     proxy.stop();
+    assert!(begin.elapsed() < GRACE, "it was waited for");
     assert!(fs::symlink_metadata(proxy.socket()).is_err());
     assert!(matches!(idle.ping().await, Err(Error::NotRunning { .. })));
     daemon.client().await.ping().await.expect("the daemon is untouched");
