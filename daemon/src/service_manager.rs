@@ -41,25 +41,25 @@ impl ServiceManager {
         }
         Ok(socket)
     }
+}
 
-    /// Says that the daemon serves, and goes on saying that it is alive: to the very end, as long as the runtime has a thread
-    /// for it. What one client asks for must not look like a daemon that hangs, however long it takes.
-    pub(crate) fn ready(&self, status: &str) {
-        say(&[NotifyState::Ready, NotifyState::Status(status)]);
-        let Some(limit) = sd_notify::watchdog_enabled() else { return };
-        tokio::spawn(async move {
-            let mut beat = tokio::time::interval(limit / 2);
-            loop {
-                beat.tick().await;
-                say(&[NotifyState::Watchdog]);
-            }
-        });
-    }
+/// Says that the daemon serves, and goes on saying that it is alive: to the very end, as long as the runtime has a thread
+/// for it. What one client asks for must not look like a daemon that hangs, however long it takes.
+pub(crate) fn ready(status: &str) {
+    say(&[NotifyState::Ready, NotifyState::Status(status)]);
+    let Some(limit) = sd_notify::watchdog_enabled() else { return };
+    tokio::spawn(async move {
+        let mut beat = tokio::time::interval(limit / 2);
+        loop {
+            beat.tick().await;
+            say(&[NotifyState::Watchdog]);
+        }
+    });
+}
 
-    /// Says that the daemon ends.
-    pub(crate) fn stopping(&self) {
-        say(&[NotifyState::Stopping, NotifyState::Status("Finishing the work in hand")]);
-    }
+/// Says that the daemon ends.
+pub(crate) fn stopping() {
+    say(&[NotifyState::Stopping, NotifyState::Status("Finishing the work in hand")]);
 }
 
 /// A service manager that does not listen is no reason not to serve.
