@@ -96,7 +96,7 @@ fn one_that_cannot_start_does_not_say_that_it_serves() {
 #[test]
 fn a_service_manager_that_does_not_listen_is_no_reason_not_to_serve() {
     let folder = Folder::new();
-    let mut daemon = Notifications::daemon(&folder, Duration::from_secs(60)).start();
+    let mut daemon = Notifications::daemon(&folder, Duration::from_mins(1)).start();
     daemon.cli(["ping"]).success();
     daemon.wait_for_log("cannot tell the service manager");
     daemon.stop();
