@@ -13,6 +13,7 @@ mod names;
 mod own_session;
 mod server;
 mod service;
+mod service_manager;
 mod single_instance;
 mod transport;
 
@@ -22,6 +23,7 @@ use anyhow::Context as _;
 
 use args::Arguments;
 use config::Asked;
+use service_manager::ServiceManager;
 use single_instance::SingleInstance;
 
 fn main() -> ExitCode {
@@ -40,9 +42,10 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     if arguments.own_session {
         own_session::begin();
     }
+    let service_manager = ServiceManager::of_this_process();
     logging::start(arguments.log_format);
     tracing::info!("Starting SQLite daemon");
     let places = arguments.places()?;
     let _lock = SingleInstance::acquire(&places.lock_file).context("Failed to acquire single-instance lock")?; // freed last
-    server::run(arguments, &places)
+    server::run(arguments, &places, service_manager)
 }

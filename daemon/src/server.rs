@@ -17,24 +17,25 @@ use crate::{
     engine::Database,
     lifecycle::{Lifecycle, Signals},
     service::{self, Dispatch, Limits, Service},
+    service_manager::{self, ServiceManager},
     transport::{self, Access, Listener},
 };
 
 type SkylineDb = SkylineDbServiceServer<Service>;
 
 /// Runs the daemon until it is told to end.
-pub(crate) fn run(arguments: &Arguments, places: &Places) -> anyhow::Result<()> {
+pub(crate) fn run(arguments: &Arguments, places: &Places, service_manager: ServiceManager) -> anyhow::Result<()> {
     raise_open_files_limit();
     let mut runtime = Builder::new_multi_thread();
     let runtime = runtime.worker_threads(arguments.threads().get()).enable_all().build();
     let runtime = runtime.context("cannot start the runtime")?;
-    let outcome = runtime.block_on(serve(arguments, places));
+    let outcome = runtime.block_on(serve(arguments, places, service_manager));
     // Threads that still run a statement are not waited for: its client takes no answer any more.
     runtime.shutdown_background();
     outcome
 }
 
-async fn serve(arguments: &Arguments, places: &Places) -> anyhow::Result<()> {
+async fn serve(arguments: &Arguments, places: &Places, mut service_manager: ServiceManager) -> anyhow::Result<()> {
     let start_time = SystemTime::now();
     let signals = Signals::listen().context("cannot listen for signals")?;
     let (socket_file, policy) = (arguments.access.socket_file()?, arguments.access.policy()?);
@@ -43,10 +44,15 @@ async fn serve(arguments: &Arguments, places: &Places) -> anyhow::Result<()> {
     let _database_lock = DatabaseLock::acquire(&path)?;
     let database = Database::open(config).with_context(|| format!("cannot open the database {}", path.display()))?;
     let database = Arc::new(database);
-    let listener = Listener::bind(&places.endpoint, socket_file)?;
-    if let Some(surprise) = policy.surprise() {
-        tracing::warn!("{surprise}");
-    }
+    let listener = if let Some(socket) = service_manager.socket()? {
+        Listener::of_service_manager(socket)?
+    } else {
+        if let Some(surprise) = policy.surprise() {
+            tracing::warn!("{surprise}");
+        }
+        Listener::bind(&places.endpoint, socket_file)?
+    };
+    let endpoint = listener.path();
 
     let lifecycle = Lifecycle::new(arguments.times());
     let limits = Limits {
@@ -67,8 +73,9 @@ async fn serve(arguments: &Arguments, places: &Places) -> anyhow::Result<()> {
         .prepare();
 
     tracing::info!("IPC server listening");
+    service_manager::ready(&format!("Serving {} on {}", path.display(), endpoint.display()));
     tracing::debug!(
-        socket = %places.endpoint.display(), lock = %places.lock_file.display(), database = %path.display(), "serving"
+        socket = %endpoint.display(), lock = %places.lock_file.display(), database = %path.display(), "serving"
     );
     tokio::join!(
         transport::serve(
@@ -88,6 +95,7 @@ async fn serve(arguments: &Arguments, places: &Places) -> anyhow::Result<()> {
 
 async fn not_serving_when_draining(lifecycle: &Lifecycle, health: HealthReporter) {
     lifecycle.draining().cancelled().await;
+    service_manager::stopping();
     health.set_not_serving::<SkylineDb>().await;
     health.set_service_status("", tonic_health::ServingStatus::NotServing).await;
 }

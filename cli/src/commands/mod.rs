@@ -15,6 +15,7 @@ mod start;
 
 use std::{future::Future, path::Path, time::Duration};
 
+use clap::CommandFactory as _;
 use skylinedb::{
     Client, Endpoint, Params,
     scope::{Scope, canonical_database},
@@ -23,6 +24,7 @@ use skylinedb::{
 
 use crate::{
     args::{Arguments, Command, DaemonArguments},
+    documents,
     failure::Failure,
     params::Parameter,
 };
@@ -40,6 +42,8 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Daemons(arguments) => within(timeout, daemons::run(&daemon, &arguments)).await,
         Command::Proxy(arguments) => proxy::run(daemon, timeout, arguments).await,
         Command::Shutdown(arguments) => shutdown::run(&daemon, timeout, &arguments).await,
+        Command::GenerateDocuments { folder } => documents::write(Arguments::command(), &folder)
+            .map_err(|error| Failure::refused(format!("cannot write into {}: {error}", folder.display()))),
     }
 }
 

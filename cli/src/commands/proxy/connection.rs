@@ -106,6 +106,6 @@ impl Connections {
 async fn stays_strange(stranger: &AtomicBool) {
     tokio::time::sleep(STRANGER_TIME).await;
     if !stranger.load(Ordering::Relaxed) {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }

@@ -58,10 +58,10 @@ impl Token {
             fs::remove_file(&path).ok();
             path
         };
-        Self::make(path).map(Some)
+        Self::make(&path).map(Some)
     }
 
-    fn make(path: PathBuf) -> Result<Self, Failure> {
+    fn make(path: &Path) -> Result<Self, Failure> {
         let mut bytes = [0; TOKEN_BYTES];
         getrandom::fill(&mut bytes)
             .map_err(|error| Failure::refused(format!("no random bytes for a token: {error}")))?;
@@ -72,8 +72,8 @@ impl Token {
         let mut options = fs::OpenOptions::new();
         // A file that is there may be open to somebody already.
         platform::for_owner_only(options.write(true).create_new(true));
-        let token = options.open(&path).and_then(|mut file| {
-            let token = Self { text, path: path.clone() };
+        let token = options.open(path).and_then(|mut file| {
+            let token = Self { text, path: path.to_owned() };
             file.write_all(token.text.as_bytes())?;
             Ok(token)
         });
@@ -129,7 +129,7 @@ mod tests {
     #[test]
     fn only_the_whole_token_lets_in() {
         let folder = tempfile::tempdir().expect("a folder");
-        let token = Token::make(folder.path().join("token")).expect("a token");
+        let token = Token::make(&folder.path().join("token")).expect("a token");
         let text = fs::read_to_string(token.path()).expect("its file");
         assert_eq!(text.len(), 2 * TOKEN_BYTES);
         assert!(text.bytes().all(|byte| byte.is_ascii_hexdigit()), "{text}");
@@ -157,12 +157,12 @@ mod tests {
     fn each_has_its_own_file_and_removes_no_other() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("token");
-        let token = Token::make(path.clone()).expect("a token");
-        let refused = Token::make(path.clone()).err().expect("a second one is refused");
+        let token = Token::make(&path).expect("a token");
+        let refused = Token::make(&path).err().expect("a second one is refused");
         assert!(refused.message().contains("--token-file"), "{}", refused.message());
         drop(token);
         assert!(!path.exists());
-        let token = Token::make(path.clone()).expect("a token");
+        let token = Token::make(&path).expect("a token");
         fs::write(&path, "another").expect("replace it");
         drop(token);
         assert!(path.exists());
