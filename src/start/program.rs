@@ -117,7 +117,8 @@ fn default_log_file(options: &StartOptions) -> Result<PathBuf, Error> {
     })
 }
 
-/// Where SkylineDB's programs keep this user's files that are not data, such as logs: the folder `skylinedb` in `$XDG_STATE_HOME`, without that variable in `$HOME/.local/state`. `None` without either.
+/// Where SkylineDB's programs keep this user's files that are not data, such as logs: the folder `skylinedb` in
+/// `$XDG_STATE_HOME`, without that variable in `$HOME/.local/state`. `None` without either.
 #[must_use]
 pub fn state_folder() -> Option<PathBuf> {
     let folder = |variable| env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from);

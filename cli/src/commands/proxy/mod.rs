@@ -49,7 +49,10 @@ pub(super) async fn run(
     let mut signals =
         Signals::listen().map_err(|error| Failure::refused(format!("cannot wait for signals: {error}")))?;
     let target = Arc::new(Target::new(daemon, timeout));
-    target.look().await?;
+    tokio::select! {
+        outcome = target.look() => outcome?,
+        _ = signals.next() => return Ok(()), // while a daemon starts, say
+    }
     let listener = Listener::bind(&arguments.listen).await?;
     let token = Token::for_listener(&listener, arguments.token_file)?.map(Arc::new);
 
