@@ -170,7 +170,8 @@ impl Error {
         DatabaseError {
             code: Code::Unavailable.into(),
             reason: "SHUTTING_DOWN".to_owned(),
-            message: "the daemon was shutting down when the request came; nothing of it was run. Try again".to_owned(),
+            message: "the daemon was shutting down when the request came; nothing of it was run. Try again, and if it was on a session, on \
+                      a new one".to_owned(),
             sqlite_code: 0,
             statement_index: None,
             sql_offset: None,

@@ -17,7 +17,7 @@ use crate::{
     engine::Database,
     lifecycle::{Lifecycle, Signals},
     service::{self, Dispatch, Limits, Service},
-    service_manager::{self, ServiceManager},
+    service_manager::ServiceManager,
     transport::{self, Access, Listener},
 };
 
@@ -45,7 +45,7 @@ async fn serve(arguments: &Arguments, places: &Places, mut service_manager: Serv
     let database = Database::open(config).with_context(|| format!("cannot open the database {}", path.display()))?;
     let database = Arc::new(database);
     let listener = if let Some(socket) = service_manager.socket()? {
-        Listener::of_service_manager(socket)?
+        Listener::of_service_manager(socket, socket_file)?
     } else {
         if let Some(surprise) = policy.surprise() {
             tracing::warn!("{surprise}");
@@ -73,7 +73,7 @@ async fn serve(arguments: &Arguments, places: &Places, mut service_manager: Serv
         .prepare();
 
     tracing::info!("IPC server listening");
-    service_manager::ready(&format!("Serving {} on {}", path.display(), endpoint.display()));
+    service_manager.ready(format!("Serving {} on {}", path.display(), endpoint.display()));
     tracing::debug!(
         socket = %endpoint.display(), lock = %places.lock_file.display(), database = %path.display(), "serving"
     );
@@ -86,16 +86,16 @@ async fn serve(arguments: &Arguments, places: &Places, mut service_manager: Serv
             &lifecycle
         ),
         lifecycle.run(signals),
-        not_serving_when_draining(&lifecycle, health),
+        not_serving_when_draining(&lifecycle, health, &service_manager),
     );
     tokio::task::spawn_blocking(move || database.close()).await.context("closing the database failed")?;
     tracing::info!("Daemon stopped");
     Ok(())
 }
 
-async fn not_serving_when_draining(lifecycle: &Lifecycle, health: HealthReporter) {
+async fn not_serving_when_draining(lifecycle: &Lifecycle, health: HealthReporter, service_manager: &ServiceManager) {
     lifecycle.draining().cancelled().await;
-    service_manager::stopping();
+    service_manager.stopping();
     health.set_not_serving::<SkylineDb>().await;
     health.set_service_status("", tonic_health::ServingStatus::NotServing).await;
 }
