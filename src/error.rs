@@ -156,8 +156,8 @@ impl Error {
 
     /// The error for a request that was not sent, because the connection had broken before: is the daemon still there?
     pub(crate) fn unsent(endpoint: &Endpoint, cause: String) -> Self {
-        match std::os::unix::net::UnixStream::connect(endpoint.path()) {
-            Ok(_) => Self::ConnectionLost { endpoint: endpoint.clone(), cause },
+        match crate::connector::look(endpoint.path()) {
+            Ok(()) => Self::ConnectionLost { endpoint: endpoint.clone(), cause },
             Err(error) => Self::NotRunning { looked: vec![(endpoint.clone(), error.to_string())] },
         }
     }
