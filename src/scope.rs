@@ -83,7 +83,6 @@ impl Scope {
         };
         places.into_iter().flatten().map(|places| places.endpoint).collect()
     }
-
 }
 
 impl Places {
@@ -159,7 +158,9 @@ mod tests {
             assert_eq!(named(&folder.join("link.db")), before);
         }
         #[cfg(windows)]
-        for other in [database.to_string_lossy().to_uppercase(), format!(r"\\?\{}", dunce::simplified(&database).display())] {
+        for other in
+            [database.to_string_lossy().to_uppercase(), format!(r"\\?\{}", dunce::simplified(&database).display())]
+        {
             assert_eq!(named(Path::new(&other)), before, "{other}");
         }
         assert_ne!(named(&folder.join("other.db")), before);

@@ -5,16 +5,22 @@
 
 mod args;
 mod config;
+#[cfg_attr(windows, path = "database_lock/windows.rs")]
 mod database_lock;
 mod engine;
 mod lifecycle;
 mod logging;
+#[cfg(unix)]
 mod names;
+#[cfg(unix)]
 mod own_session;
 mod server;
 mod service;
+#[cfg_attr(windows, path = "single_instance/windows.rs")]
 mod single_instance;
 mod transport;
+#[cfg(windows)]
+mod user;
 
 use std::process::ExitCode;
 
@@ -37,12 +43,13 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    #[cfg(unix)]
     if arguments.own_session {
         own_session::begin();
     }
     logging::start(arguments.log_format);
     tracing::info!("Starting SQLite daemon");
     let places = arguments.places()?;
-    let _lock = SingleInstance::acquire(&places.lock_file).context("Failed to acquire single-instance lock")?; // freed last
+    let _lock = SingleInstance::acquire(&places).context("Failed to acquire single-instance lock")?; // freed last
     server::run(arguments, &places)
 }

@@ -24,6 +24,7 @@ type SkylineDb = SkylineDbServiceServer<Service>;
 
 /// Runs the daemon until it is told to end.
 pub(crate) fn run(arguments: &Arguments, places: &Places) -> anyhow::Result<()> {
+    #[cfg(unix)]
     raise_open_files_limit();
     let mut runtime = Builder::new_multi_thread();
     let runtime = runtime.worker_threads(arguments.threads().get()).enable_all().build();
@@ -99,6 +100,7 @@ fn reflection() -> tonic_reflection::server::Builder<'static> {
         .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET) // so that ErrorInfo can be read
 }
 
+#[cfg(unix)]
 /// Connections are file descriptors, and the usual soft limit of 1,024 is meant for programs that use select().
 fn raise_open_files_limit() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};

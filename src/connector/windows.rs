@@ -42,7 +42,8 @@ fn is_busy(error: &io::Error) -> bool {
 
 /// A file of that name would be opened as readily as a pipe.
 fn check(path: &Path) -> io::Result<()> {
-    if path.to_str().is_some_and(|path| path.get(..PIPES.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(PIPES))) {
+    if path.to_str().is_some_and(|path| path.get(..PIPES.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(PIPES)))
+    {
         return Ok(());
     }
     Err(io::Error::new(io::ErrorKind::InvalidInput, format!(r"it is no named pipe; write {PIPES}NAME")))

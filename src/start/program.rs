@@ -104,9 +104,7 @@ fn default_log_file(options: &StartOptions) -> Result<PathBuf, Error> {
         Some(endpoint) => platform::log_of(endpoint.path()),
         None => platform::state_folder().map(|folder| folder.join("daemon.log")),
     };
-    log.ok_or_else(|| {
-        Error::Start(format!("{}: say where the daemon is to write its log", platform::HOME_VARIABLES))
-    })
+    log.ok_or_else(|| Error::Start(format!("{}: say where the daemon is to write its log", platform::HOME_VARIABLES)))
 }
 
 fn find() -> PathBuf {

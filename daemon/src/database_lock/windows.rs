@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
+use anyhow::bail;
 use skylinedb::scope;
 
-use super::held;
 use crate::single_instance::try_mutex;
 
 /// The lock on a database file, held for as long as this lives.
@@ -18,7 +18,11 @@ impl DatabaseLock {
         let name = format!(r"Global\SkylineDBd-v1-File-{}", scope::hash(path));
         match try_mutex(Path::new(&name)) {
             Ok(Some(mutex)) => Ok(Self { _mutex: Some(mutex) }),
-            Ok(None) => Err(held(path)),
+            Ok(None) => bail!(
+                "another daemon has the database {} open, at another pipe; `skylinedb-cli.exe daemons` may find it. Use \
+                 that one, or shut it down",
+                path.display()
+            ),
             Err(code) => {
                 tracing::debug!(code, "the database's mutex cannot be made: nothing keeps other daemons out");
                 Ok(Self { _mutex: None })

@@ -1,6 +1,12 @@
 //! The named pipe of Windows: nobody but its owner, the system and the administrators can open it, and nobody from another
 //! machine.
 
+pub(crate) mod access;
+mod peer;
+
+pub(crate) use access::Access;
+pub(crate) use peer::Peer;
+
 use std::{io, path::Path, time::Duration};
 
 use anyhow::Context as _;

@@ -17,6 +17,9 @@ use crate::names;
 /// How long to wait when a connection cannot be accepted, for lack of file descriptors say.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// A connection.
+pub(crate) type Stream = UnixStream;
+
 /// A socket that is listened on.
 #[derive(Debug)]
 pub(crate) struct Listener {
