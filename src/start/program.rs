@@ -9,7 +9,10 @@ use std::{
 };
 
 use super::{StartOptions, Target, platform};
-use crate::{endpoint::ENDPOINT_VARIABLE, error::Error};
+use crate::{
+    endpoint::{ENDPOINT_VARIABLE, Endpoint},
+    error::Error,
+};
 
 /// The environment variable that names the daemon's program.
 pub const DAEMON_VARIABLE: &str = "SKYLINEDB_DAEMON";
@@ -100,10 +103,7 @@ impl Drop for Program {
 }
 
 fn default_log_file(options: &StartOptions) -> Result<PathBuf, Error> {
-    let log = match &options.endpoint {
-        Some(endpoint) => platform::log_of(endpoint.path()),
-        None => platform::state_folder().map(|folder| folder.join("daemon.log")),
-    };
+    let log = platform::log_file(options.endpoint.as_ref().map(Endpoint::path));
     log.ok_or_else(|| Error::Start(format!("{}: say where the daemon is to write its log", platform::HOME_VARIABLES)))
 }
 

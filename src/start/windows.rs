@@ -19,14 +19,13 @@ pub(super) fn detach(command: &mut Command) {
     command.creation_flags(NO_WINDOW | NEW_PROCESS_GROUP);
 }
 
-/// The folder of the log.
-pub(super) fn state_folder() -> Option<PathBuf> {
+fn state_folder() -> Option<PathBuf> {
     let local = env::var_os("LOCALAPPDATA").filter(|value| !value.is_empty()).map(PathBuf::from);
     local.map(|local| local.join("SkylineDB"))
 }
 
-/// The log of a daemon that listens at a place of its own: by the pipe's name.
-pub(super) fn log_of(endpoint: &Path) -> Option<PathBuf> {
-    let name = endpoint.file_name()?.to_string_lossy().into_owned();
-    Some(state_folder()?.join(format!("{name}.log")))
+/// Where the log is: in the user's folder, with the name of a pipe that was given.
+pub(super) fn log_file(endpoint: Option<&Path>) -> Option<PathBuf> {
+    let name = endpoint.and_then(Path::file_name).map_or("daemon".into(), |name| name.to_string_lossy());
+    state_folder().map(|folder| folder.join(format!("{name}.log")))
 }
