@@ -18,7 +18,7 @@ pub(crate) fn sid_of(pid: u32) -> io::Result<String> {
 fn sid(process: &HPROCESS) -> Result<String, co::ERROR> {
     let token = process.OpenProcessToken(co::TOKEN::QUERY)?;
     match token.GetTokenInformation(co::TOKEN_INFORMATION_CLASS::User)? {
-        TokenInfo::User(user) => user.User.Sid().map_or(Err(co::ERROR::NONE_MAPPED), ConvertSidToStringSid),
+        TokenInfo::User(user) => user.User.Sid().map_or(Err(co::ERROR::NONE_MAPPED), |sid| ConvertSidToStringSid(sid)),
         _ => Err(co::ERROR::NONE_MAPPED),
     }
 }
