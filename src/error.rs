@@ -131,7 +131,10 @@ impl Error {
         }
         // This is hyper's word for a request that was not sent yet; a stream that was reset has the same code.
         if status.code() == Code::Cancelled && !is_of_http2(status) {
-            return Self::unsent(endpoint, cause);
+            return Self::unsent(endpoint);
+        }
+        if is_refused_by_goaway(status) {
+            return Self::shut_down_before();
         }
         // The daemon may have done it, even if it is not there any more: NotRunning would invite to do it again.
         Self::ConnectionLost { endpoint: endpoint.clone(), cause }
@@ -154,18 +157,42 @@ impl Error {
         .into()
     }
 
-    /// The error for a request that was not sent, because the connection had broken before: is the daemon still there?
-    pub(crate) fn unsent(endpoint: &Endpoint, cause: String) -> Self {
+    /// The error for a request that was not sent, because the connection had ended before: is the daemon still there?
+    pub(crate) fn unsent(endpoint: &Endpoint) -> Self {
         match crate::connector::look(endpoint.path()) {
-            Ok(()) => Self::ConnectionLost { endpoint: endpoint.clone(), cause },
+            Ok(()) => Self::shut_down_before(),
             Err(error) => Self::NotRunning { looked: vec![(endpoint.clone(), error.to_string())] },
         }
+    }
+
+    /// The error for a request that came too late for a daemon. Another may be there already, or be started by whoever comes.
+    fn shut_down_before() -> Self {
+        DatabaseError {
+            code: Code::Unavailable.into(),
+            reason: "SHUTTING_DOWN".to_owned(),
+            message: "the daemon was shutting down when the request came; nothing of it was run. Try again".to_owned(),
+            sqlite_code: 0,
+            statement_index: None,
+            sql_offset: None,
+            retry_after: None,
+        }
+        .into()
     }
 }
 
 /// Whether the status is what tonic makes of a stream that was reset: it keeps no source then.
 fn is_of_http2(status: &Status) -> bool {
     status.message().starts_with("h2 protocol error")
+}
+
+/// Whether the daemon has said that it ends, and that it has not looked at this request and those after it (RFC 9113, 6.8).
+fn is_refused_by_goaway(status: &Status) -> bool {
+    let mut sources = std::iter::successors(std::error::Error::source(status), |&error| error.source());
+    sources.any(|error| {
+        error.downcast_ref::<h2::Error>().is_some_and(|error| {
+            error.is_go_away() && error.is_remote() && error.reason() == Some(h2::Reason::NO_ERROR)
+        })
+    })
 }
 
 fn has_source<E: std::error::Error + 'static>(status: &Status) -> bool {
@@ -241,6 +268,47 @@ mod tests {
         assert!(matches!(error, Error::ConnectionLost { .. }), "nobody is there, but it was: {error:?}");
         let error = from_source(Code::Cancelled, std::io::Error::other("operation was canceled"));
         assert!(matches!(error, Error::NotRunning { .. }), "it was not sent, and nobody is there: {error:?}");
+        let folder = tempfile::tempdir().expect("a folder");
+        let socket = folder.path().join("next.sock");
+        let _next = std::os::unix::net::UnixListener::bind(&socket).expect("a socket");
+        let error = Error::unsent(&Endpoint::new(&socket));
+        assert!(
+            matches!(&error, Error::Database(error) if error.reason == "SHUTTING_DOWN"),
+            "the next is there: {error:?}"
+        );
+    }
+
+    /// HTTP/2: a frame's type, settings without a payload, and a GOAWAY that says that no request was looked at.
+    const HEADERS: u8 = 1;
+    const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
+    const GOAWAY: &[u8] = &[0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+
+    #[tokio::test]
+    async fn a_request_that_crosses_the_daemons_goodbye_was_not_run() {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let folder = tempfile::tempdir().expect("a folder");
+        let socket = folder.path().join("daemon.sock");
+        let listener = tokio::net::UnixListener::bind(&socket).expect("a socket");
+        let daemon = async {
+            let (mut stream, _) = listener.accept().await.expect("a client");
+            stream.write_all(SETTINGS).await.expect("settings");
+            let mut preface = [0; 24];
+            stream.read_exact(&mut preface).await.expect("the preface");
+            loop {
+                let mut header = [0; 9];
+                stream.read_exact(&mut header).await.expect("a frame");
+                if header[3] == HEADERS {
+                    break;
+                }
+                let mut payload = vec![0; usize::from(header[2])]; // none of these frames is long
+                stream.read_exact(&mut payload).await.expect("its payload");
+            }
+            stream.write_all(GOAWAY).await.expect("goodbye");
+        };
+        let client = async { crate::Client::connect(socket.as_path()).await.expect("a connection").ping().await };
+        let (answer, ()) = tokio::join!(client, daemon);
+        let error = answer.expect_err("nobody has answered");
+        assert!(matches!(&error, Error::Database(error) if error.reason == "SHUTTING_DOWN"), "{error:?}");
     }
 
     #[test]

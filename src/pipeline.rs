@@ -189,7 +189,7 @@ impl Pipeline {
     /// The error for a request that was not sent, because the stream had ended before.
     fn unsent(&self, end: &Status) -> Error {
         match self.error(end) {
-            Error::ConnectionLost { endpoint, cause } => Error::unsent(&endpoint, cause),
+            Error::ConnectionLost { endpoint, .. } => Error::unsent(&endpoint),
             other => other,
         }
     }

@@ -13,6 +13,9 @@ use anyhow::{Context as _, bail};
 /// How long a server may take until it can be used.
 const START_TIME: Duration = Duration::from_secs(30);
 
+/// How long a process may take to end.
+const END_TIME: Duration = Duration::from_secs(10);
+
 /// A process that is ended when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Running(Child);
@@ -32,7 +35,13 @@ impl Drop for Running {
         if let Some(pid) = rustix::process::Pid::from_raw(self.0.id().cast_signed()) {
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::INT); // PostgreSQL: a fast shutdown
         }
-        let _ = self.0.wait();
+        let begin = Instant::now();
+        while self.0.try_wait().is_ok_and(|status| status.is_none()) {
+            if begin.elapsed() > END_TIME {
+                let _ = self.0.kill(); // started in the background, it may have been told to ignore SIGINT
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
     }
 }
 

@@ -88,6 +88,12 @@ pub(crate) enum Command {
     /// Measure how fast the daemon does one kind of work
     #[command(after_help = BENCH_HELP)]
     Bench(BenchArguments),
+    /// Write manual pages and completions for shells
+    #[command(hide = true)]
+    GenerateDocuments {
+        /// Where to
+        folder: PathBuf,
+    },
 }
 
 #[derive(Args, Debug)]

@@ -5,6 +5,7 @@
 
 mod args;
 mod commands;
+mod documents;
 mod dump;
 mod excerpt;
 mod failure;

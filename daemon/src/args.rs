@@ -48,6 +48,9 @@ pub(crate) struct Arguments {
     /// Print every option's value and where it comes from, as a configuration file, and end
     #[arg(long)]
     pub(crate) print_config: bool,
+    /// Write the manual page and completions for shells into a folder, and end
+    #[arg(long, value_name = "FOLDER", hide = true)]
+    pub(crate) generate_documents: Option<PathBuf>,
     /// Leave the session of the terminal, as `skylinedb-cli start` has it
     #[cfg(unix)]
     #[arg(long)]

@@ -16,8 +16,12 @@ mod names;
 mod own_session;
 mod server;
 mod service;
+#[cfg(unix)]
+mod service_manager;
 #[cfg_attr(windows, path = "single_instance/windows.rs")]
 mod single_instance;
+#[cfg_attr(windows, path = "surroundings/windows.rs")]
+mod surroundings;
 mod transport;
 #[cfg(windows)]
 mod user;
@@ -29,6 +33,7 @@ use anyhow::Context as _;
 use args::Arguments;
 use config::Asked;
 use single_instance::SingleInstance;
+use surroundings::Surroundings;
 
 fn main() -> ExitCode {
     // It touches nothing, so that --help works while a daemon runs.
@@ -47,9 +52,10 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     if arguments.own_session {
         own_session::begin();
     }
+    let surroundings = Surroundings::of_this_process();
     logging::start(arguments.log_format);
     tracing::info!("Starting SQLite daemon");
     let places = arguments.places()?;
     let _lock = SingleInstance::acquire(&places).context("Failed to acquire single-instance lock")?; // freed last
-    server::run(arguments, &places)
+    server::run(arguments, &places, surroundings)
 }

@@ -17,25 +17,25 @@ use crate::{
     engine::Database,
     lifecycle::{Lifecycle, Signals},
     service::{self, Dispatch, Limits, Service},
-    transport::{self, Access, Listener},
+    surroundings::{self, Surroundings},
+    transport::{self, Access},
 };
 
 type SkylineDb = SkylineDbServiceServer<Service>;
 
 /// Runs the daemon until it is told to end.
-pub(crate) fn run(arguments: &Arguments, places: &Places) -> anyhow::Result<()> {
-    #[cfg(unix)]
-    raise_open_files_limit();
+pub(crate) fn run(arguments: &Arguments, places: &Places, surroundings: Surroundings) -> anyhow::Result<()> {
+    surroundings::raise_open_files_limit();
     let mut runtime = Builder::new_multi_thread();
     let runtime = runtime.worker_threads(arguments.threads().get()).enable_all().build();
     let runtime = runtime.context("cannot start the runtime")?;
-    let outcome = runtime.block_on(serve(arguments, places));
+    let outcome = runtime.block_on(serve(arguments, places, surroundings));
     // Threads that still run a statement are not waited for: its client takes no answer any more.
     runtime.shutdown_background();
     outcome
 }
 
-async fn serve(arguments: &Arguments, places: &Places) -> anyhow::Result<()> {
+async fn serve(arguments: &Arguments, places: &Places, surroundings: Surroundings) -> anyhow::Result<()> {
     let start_time = SystemTime::now();
     let signals = Signals::listen().context("cannot listen for signals")?;
     let (socket_file, policy) = (arguments.access.socket_file()?, arguments.access.policy()?);
@@ -44,10 +44,8 @@ async fn serve(arguments: &Arguments, places: &Places) -> anyhow::Result<()> {
     let _database_lock = DatabaseLock::acquire(&path)?;
     let database = Database::open(config).with_context(|| format!("cannot open the database {}", path.display()))?;
     let database = Arc::new(database);
-    let listener = Listener::bind(&places.endpoint, socket_file)?;
-    if let Some(surprise) = policy.surprise() {
-        tracing::warn!("{surprise}");
-    }
+    let listener = surroundings.listen(&places.endpoint, socket_file, &policy)?;
+    let endpoint = listener.path();
 
     let lifecycle = Lifecycle::new(arguments.times());
     let limits = Limits {
@@ -68,8 +66,9 @@ async fn serve(arguments: &Arguments, places: &Places) -> anyhow::Result<()> {
         .prepare();
 
     tracing::info!("IPC server listening");
+    surroundings::ready(&format!("Serving {} on {}", path.display(), endpoint.display()));
     tracing::debug!(
-        socket = %places.endpoint.display(), lock = %places.lock_file.display(), database = %path.display(), "serving"
+        socket = %endpoint.display(), lock = %places.lock_file.display(), database = %path.display(), "serving"
     );
     tokio::join!(
         transport::serve(
@@ -89,6 +88,7 @@ async fn serve(arguments: &Arguments, places: &Places) -> anyhow::Result<()> {
 
 async fn not_serving_when_draining(lifecycle: &Lifecycle, health: HealthReporter) {
     lifecycle.draining().cancelled().await;
+    surroundings::stopping();
     health.set_not_serving::<SkylineDb>().await;
     health.set_service_status("", tonic_health::ServingStatus::NotServing).await;
 }
@@ -98,14 +98,4 @@ fn reflection() -> tonic_reflection::server::Builder<'static> {
         .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET) // so that ErrorInfo can be read
-}
-
-#[cfg(unix)]
-/// Connections are file descriptors, and the usual soft limit of 1,024 is meant for programs that use select().
-fn raise_open_files_limit() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let limit = getrlimit(Resource::Nofile);
-    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
-        tracing::debug!(%error, "cannot raise the limit of open files");
-    }
 }

@@ -97,12 +97,19 @@ impl Folder {
 pub(crate) struct Builder {
     folder: Folder,
     arguments: Vec<OsString>,
+    environment: Vec<(&'static str, OsString)>,
 }
 
 impl Builder {
     /// A further argument.
     pub(crate) fn arg(mut self, argument: impl Into<OsString>) -> Self {
         self.arguments.push(argument.into());
+        self
+    }
+
+    /// A further variable of its environment.
+    pub(crate) fn env(mut self, name: &'static str, value: impl Into<OsString>) -> Self {
+        self.environment.push((name, value.into()));
         self
     }
 
@@ -116,7 +123,9 @@ impl Builder {
 
     /// Starts it and waits for nothing.
     pub(crate) fn spawn(self) -> Daemon {
-        Daemon::spawn(self.folder, &self.arguments)
+        let mut command = self.folder.daemon_command(self.arguments);
+        command.envs(self.environment);
+        Daemon::spawn(self.folder, command)
     }
 }
 
@@ -154,11 +163,10 @@ impl Daemon {
 
     /// A daemon in the folder of another, which should have ended.
     pub(crate) fn builder_in(folder: &Folder) -> Builder {
-        Builder { folder: folder.clone(), arguments: Vec::new() }
+        Builder { folder: folder.clone(), arguments: Vec::new(), environment: Vec::new() }
     }
 
-    fn spawn(folder: Folder, arguments: &[OsString]) -> Self {
-        let mut command = folder.daemon_command(arguments);
+    fn spawn(folder: Folder, mut command: Command) -> Self {
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
         let mut child = child.unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
         let log = Arc::new(Log::default());

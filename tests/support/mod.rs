@@ -18,7 +18,7 @@ use std::{
 pub(crate) use background::StopOnDrop;
 pub(crate) use daemon::{Builder, Daemon, Folder};
 pub(crate) use process::{Output, Running, command, peak_rss_bytes, program, run, send_signal, start};
-pub(crate) use tools::{grpcurl, python};
+pub(crate) use tools::{grpcurl, python, systemd};
 pub(crate) use users::{Group, User, can_make_users, open_folder, program_for_all};
 
 /// How long a condition may take to come true before the test fails. Far more than anything takes on a busy machine.

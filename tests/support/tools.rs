@@ -23,6 +23,16 @@ pub(crate) fn grpcurl() -> Command {
     command(found.unwrap_or_else(|| panic!("there is no grpcurl: run ./scripts/test or ./scripts/tools")))
 }
 
+/// A tool of systemd's, or `None` where that is not and cannot be installed: then says that the test is skipped.
+pub(crate) fn systemd(tool: &str) -> Option<Command> {
+    if run(command("sh").args(["-c", "command -v \"$0\"", tool]), b"").code == Some(0) {
+        return Some(command(tool));
+    }
+    assert!(!rustix::process::geteuid().is_root(), "there is no {tool}: run ./scripts/test or ./scripts/tools as root");
+    eprintln!("skipped: there is no {tool} (Debian's package systemd); CI has it");
+    None
+}
+
 /// A Python that has grpcio, with the stubs made of `proto/` and the tests of `tests/python/` on its path.
 pub(crate) fn python() -> Command {
     static STUBS: OnceLock<TempDir> = OnceLock::new();

@@ -14,6 +14,7 @@ mod start;
 
 use std::{future::Future, path::Path, time::Duration};
 
+use clap::CommandFactory as _;
 use skylinedb::{
     Client, Endpoint, Params,
     scope::{Scope, canonical_database, is_same_database},
@@ -22,6 +23,7 @@ use skylinedb::{
 
 use crate::{
     args::{Arguments, Command, DaemonArguments},
+    documents,
     failure::Failure,
     params::Parameter,
 };
@@ -38,6 +40,8 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Start(arguments) => within(timeout, start::run(&daemon, arguments)).await,
         Command::Daemons(arguments) => within(timeout, daemons::run(&daemon, &arguments)).await,
         Command::Shutdown(arguments) => shutdown::run(&daemon, timeout, &arguments).await,
+        Command::GenerateDocuments { folder } => documents::write(Arguments::command(), &folder)
+            .map_err(|error| Failure::refused(format!("cannot write into {}: {error}", folder.display()))),
     }
 }
 

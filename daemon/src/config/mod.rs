@@ -1,6 +1,7 @@
 //! Where each option's value comes from: the command line, before the environment (`SKYLINEDB_` and the option's name), before
 //! a file in TOML, before the default. Which options there are, and what they may be, is known to `args` alone.
 
+mod documents;
 mod file;
 mod print;
 
@@ -19,7 +20,7 @@ use crate::args::Arguments;
 use file::{Entry, File};
 
 /// Options that belong to one start, and to no file or environment.
-const OF_ONE_START: [&str; 5] = ["config", "print_config", "own_session", "help", "version"];
+const OF_ONE_START: [&str; 6] = ["config", "print_config", "generate_documents", "own_session", "help", "version"];
 
 /// What the command line has asked for.
 pub(crate) enum Asked {
@@ -36,6 +37,10 @@ pub(crate) fn read() -> anyhow::Result<Asked> {
     let command = plain.clone().mut_args(with_environment);
     // Once without the file, to know which file; --help and mistakes on the command line end it here.
     let matches = command.clone().get_matches();
+    if let Some(folder) = matches.get_one::<PathBuf>("generate_documents") {
+        documents::write(plain, folder).with_context(|| format!("cannot write into {}", folder.display()))?;
+        return Ok(Asked::Done(ExitCode::SUCCESS));
+    }
     let file = match matches.get_one::<PathBuf>("config") {
         Some(path) => Some(File::read(path, &plain)?),
         None => default_path().filter(|path| path.exists()).map(|path| File::read(&path, &plain)).transpose()?,

@@ -7,7 +7,11 @@ mod peer;
 pub(crate) use access::Access;
 pub(crate) use peer::Peer;
 
-use std::{io, path::Path, time::Duration};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use interprocess::os::windows::{
@@ -33,6 +37,7 @@ pub(crate) type Stream = PipeStream<pipe_mode::Bytes, pipe_mode::Bytes>;
 #[derive(Debug)]
 pub(crate) struct Listener {
     pipe: PipeListener<pipe_mode::Bytes, pipe_mode::Bytes>,
+    path: PathBuf,
 }
 
 /// What a pipe is to be like: there is nothing to choose.
@@ -42,13 +47,6 @@ pub(crate) struct SocketFile;
 /// Who may come in is said by the pipe's access list, which the system looks at.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Policy;
-
-impl Policy {
-    #[expect(clippy::unused_self, reason = "as the policy of a socket")]
-    pub(crate) const fn surprise(self) -> Option<String> {
-        None
-    }
-}
 
 impl Listener {
     /// Listens on a pipe. It must be the first instance: somebody else's pipe of that name is never joined.
@@ -71,7 +69,12 @@ impl Listener {
             };
             anyhow::Error::new(error).context(hint)
         })?;
-        Ok(Self { pipe })
+        Ok(Self { pipe, path: path.to_owned() })
+    }
+
+    /// Where the pipe is.
+    pub(crate) fn path(&self) -> PathBuf {
+        self.path.clone()
     }
 
     /// The next connection. The next instance of the pipe is made before this one is handed over, so that whoever comes

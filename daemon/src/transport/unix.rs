@@ -24,7 +24,8 @@ pub(crate) type Stream = UnixStream;
 #[derive(Debug)]
 pub(crate) struct Listener {
     socket: UnixListener,
-    file: OwnFile,
+    /// `None` for a socket of the service manager's: it is listened on before and after the daemon.
+    file: Option<OwnFile>,
 }
 
 /// The socket's file, removed when this is dropped.
@@ -49,11 +50,25 @@ impl Listener {
     /// replaced.
     pub(crate) fn bind(path: &Path, file: SocketFile) -> anyhow::Result<Self> {
         let listen = || {
-            let listener = Self::bind_or_explain(path)?;
-            listener.open_for(file)?;
-            anyhow::Ok(listener)
+            let (socket, own) = bind_or_explain(path)?;
+            own.open_for(file)?;
+            anyhow::Ok(Self { socket, file: Some(own) })
         };
         listen().with_context(|| format!("cannot listen on {}", path.display()))
+    }
+
+    /// Serves a socket that somebody listens on for the daemon. Where it lies and who can reach it is their affair.
+    pub(crate) fn of_service_manager(socket: std::os::unix::net::UnixListener) -> anyhow::Result<Self> {
+        socket.set_nonblocking(true)?;
+        let listener = Self { socket: UnixListener::from_std(socket)?, file: None };
+        tracing::info!("the service manager listens on {}", listener.path().display());
+        Ok(listener)
+    }
+
+    /// Where the socket is.
+    pub(crate) fn path(&self) -> PathBuf {
+        let address = self.socket.local_addr().ok();
+        address.and_then(|address| address.as_pathname().map(Path::to_owned)).unwrap_or_else(|| "(no path)".into())
     }
 
     /// The next connection, whoever it is.
@@ -69,9 +84,11 @@ impl Listener {
         }
     }
 
-    /// Lets nobody in any more. Returns those who have come already, but have not been let in yet.
+    /// Lets nobody in any more. Returns those who have come already, but have not been let in yet. With a socket of the service
+    /// manager's they are for the daemon that it starts next.
     pub(crate) fn close(self) -> Vec<UnixStream> {
-        drop(self.file); // first, so that nobody comes after the last look
+        let Some(file) = self.file else { return Vec::new() };
+        drop(file); // first, so that nobody comes after the last look
         let Ok(socket) = self.socket.into_std() else { return Vec::new() };
         // It does not wait, as tokio has had it.
         std::iter::from_fn(|| socket.accept().ok())
@@ -81,24 +98,13 @@ impl Listener {
             })
             .collect()
     }
+}
 
-    fn bind_or_explain(path: &Path) -> anyhow::Result<Self> {
-        socket_path::check_folder(path)?;
-        remove_stale(path)?;
-        // The socket's file is made by bind(), with the permissions that the umask leaves: no moment in which it is open
-        // wider. No other thread makes files now: nobody is connected yet.
-        let before = umask(Mode::from_raw_mode(0o177));
-        let socket = UnixListener::bind(path);
-        umask(before);
-        let socket = socket.map_err(explain)?;
-        let inode = socket_path::inode_of_own(path)?;
-        Ok(Self { socket, file: OwnFile { path: path.to_owned(), inode } })
-    }
-
+impl OwnFile {
     /// Gives the file its group first and its mode then: at no moment is it open for another group than the one asked for.
     fn open_for(&self, file: SocketFile) -> anyhow::Result<()> {
         if let Some(gid) = file.group {
-            lchown(&self.file.path, None, Some(gid)).with_context(|| {
+            lchown(&self.path, None, Some(gid)).with_context(|| {
                 format!(
                     "cannot give the socket to the group {} (--socket-group): only root and a member of that group may, and \
                      this is {}",
@@ -107,7 +113,7 @@ impl Listener {
                 )
             })?;
         }
-        fs::set_permissions(&self.file.path, fs::Permissions::from_mode(file.mode))
+        fs::set_permissions(&self.path, fs::Permissions::from_mode(file.mode))
             .with_context(|| format!("cannot give the socket the mode {:04o} (--socket-mode)", file.mode))
     }
 }
@@ -120,6 +126,19 @@ impl Drop for OwnFile {
             tracing::warn!(%error, socket = %self.path.display(), "cannot remove the socket; the next start will");
         }
     }
+}
+
+fn bind_or_explain(path: &Path) -> anyhow::Result<(UnixListener, OwnFile)> {
+    socket_path::check_folder(path)?;
+    remove_stale(path)?;
+    // The socket's file is made by bind(), with the permissions that the umask leaves: no moment in which it is open
+    // wider. No other thread makes files now: nobody is connected yet.
+    let before = umask(Mode::from_raw_mode(0o177));
+    let socket = UnixListener::bind(path);
+    umask(before);
+    let socket = socket.map_err(explain)?;
+    let inode = socket_path::inode_of_own(path)?;
+    Ok((socket, OwnFile { path: path.to_owned(), inode }))
 }
 
 /// Makes room for the socket, unless what is there is somebody's.
