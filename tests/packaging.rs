@@ -96,7 +96,7 @@ fn the_package_is_installed_and_used_and_removed_without_a_trace_but_the_data() 
     }
     if let Some(mut analyze) = systemd("systemd-analyze") {
         // In tenths; 100 is a service that is not kept from anything.
-        analyze.args(["security", "--offline=true", "--threshold=15"]).arg(&units("system")[0]);
+        analyze.args(["security", "--offline=true", "--threshold=10"]).arg(&units("system")[0]);
         run(&mut analyze, b"").success();
     }
 

@@ -49,6 +49,13 @@ impl Notifications {
         }
     }
 
+    /// Looks that there is none so far.
+    fn assert_none(&self) {
+        self.0.set_nonblocking(true).expect("no wait");
+        let nothing = self.0.recv(&mut [0; 64]).expect_err("it said something");
+        assert_eq!(nothing.kind(), std::io::ErrorKind::WouldBlock);
+    }
+
     /// Waits for so many heartbeats, and for nothing else.
     #[track_caller]
     fn beats(&self, number: usize) {
@@ -88,9 +95,19 @@ fn one_that_cannot_start_does_not_say_that_it_serves() {
     let notifications = Notifications::of(&folder);
     let mut second = Notifications::daemon(&folder, Duration::from_secs(1)).spawn();
     assert_eq!(second.wait().code(), Some(1));
-    notifications.0.set_nonblocking(true).expect("no wait");
-    let nothing = notifications.0.recv(&mut [0; 64]).expect_err("it said something");
-    assert_eq!(nothing.kind(), std::io::ErrorKind::WouldBlock);
+    notifications.assert_none();
+}
+
+#[test]
+fn the_service_manager_of_whoever_starts_it_in_the_background_is_not_its_own() {
+    let folder = Folder::new();
+    let _stop = StopOnDrop(folder.lock());
+    let notifications = Notifications::of(&folder);
+    let mut starter = folder.cli_command();
+    starter.arg("start").arg(folder.database()).env("NOTIFY_SOCKET", Notifications::path(&folder));
+    run(&mut starter, b"").success();
+    folder.cli(["ping"]).success();
+    notifications.assert_none();
 }
 
 #[test]

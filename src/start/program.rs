@@ -17,6 +17,11 @@ use crate::{
 /// The environment variable that names the daemon's program.
 pub const DAEMON_VARIABLE: &str = "SKYLINEDB_DAEMON";
 
+/// How a service manager and the program that it has started speak with each other. That is this program's affair: its manager is
+/// not the daemon's.
+const OF_SERVICE_MANAGER: [&str; 6] =
+    ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"];
+
 /// How much of a failed daemon's log goes into the error.
 const LOG_END_BYTES: u64 = 4 << 10;
 
@@ -45,6 +50,9 @@ impl Program {
         let program = options.program.clone().unwrap_or_else(find);
         let mut command = Command::new(&program);
         command.args(&options.database).env_remove(ENDPOINT_VARIABLE).args(target.arguments());
+        for variable in OF_SERVICE_MANAGER {
+            command.env_remove(variable);
+        }
         if let Some(lock_file) = &options.lock_file {
             command.arg("--lock-file").arg(lock_file);
         }
