@@ -74,6 +74,11 @@ impl Peer {
     pub(crate) fn of(stream: &UnixStream) -> std::io::Result<Self> {
         stream.peer_cred().map(Self::from)
     }
+
+    /// Tells the debug log what this peer has begun.
+    pub(crate) fn log(&self, event: &str) {
+        tracing::debug!(target: "skylinedb_daemon::transport", uid = self.uid, gid = self.gid, pid = self.pid, "{event}");
+    }
 }
 
 impl From<UCred> for Peer {

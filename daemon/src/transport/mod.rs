@@ -88,7 +88,7 @@ pub(crate) async fn serve<S, B>(
                 refused.answer(stream, &peer, &closing).await;
                 return;
             }
-            tracing::debug!(%peer, "connected");
+            peer.log("connected");
             let serve = service_fn(move |mut request: Request<Incoming>| {
                 request.extensions_mut().insert(peer.clone());
                 service.clone().oneshot(request)

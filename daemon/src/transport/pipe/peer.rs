@@ -19,6 +19,11 @@ impl Peer {
         let pid = stream.client_process_id()?;
         Ok(Self { pid, sid: user::sid_of(pid).ok().map(Into::into) })
     }
+
+    /// Tells the debug log what this peer has begun.
+    pub(crate) fn log(&self, event: &str) {
+        tracing::debug!(target: "skylinedb_daemon::transport", pid = self.pid, sid = self.sid.as_deref(), "{event}");
+    }
 }
 
 impl fmt::Display for Peer {
