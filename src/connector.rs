@@ -1,17 +1,22 @@
-//! Connects tonic to a Unix domain socket.
+//! Connects tonic to a Unix domain socket or, on Windows, to a named pipe.
 
-use std::{io, path::Path, time::Duration};
+#[cfg(unix)]
+#[path = "connector/unix.rs"]
+mod platform;
+#[cfg(windows)]
+#[path = "connector/windows.rs"]
+mod platform;
+
+use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
-use tokio::{
-    net::UnixStream,
-    time::{Instant, sleep},
-};
 use tonic::transport::{Channel, Endpoint as Uri};
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 use tower::service_fn;
 
 use crate::{endpoint::Endpoint, error::Error, proto::v1::skyline_db_service_client::SkylineDbServiceClient};
+
+pub(crate) use platform::look;
 
 /// The generated client.
 pub(crate) type Grpc = SkylineDbServiceClient<Channel>;
@@ -40,7 +45,7 @@ pub(crate) async fn connect(endpoint: &Endpoint) -> Result<Channel, Error> {
     let path = endpoint.path().to_owned();
     let connector = service_fn(move |_| {
         let path = path.clone();
-        async move { connect_socket(&path).await.map(TokioIo::new) }
+        async move { platform::open(&path).await.map(TokioIo::new) }
     });
     channel
         .connect_with_connector(connector)
@@ -60,19 +65,6 @@ pub(crate) async fn check_health(channel: Channel, endpoint: &Endpoint) -> Resul
     match health.map_err(|status| Error::from_status(&status, endpoint))?.into_inner().status() {
         ServingStatus::Serving => Ok(()),
         _ => Err(Error::Start(format!("the daemon at {endpoint} is ending"))),
-    }
-}
-
-/// A Unix socket whose queue is full refuses at once (EAGAIN), unlike one of TCP: that does not mean that nobody is there.
-async fn connect_socket(path: &Path) -> io::Result<UnixStream> {
-    let begin = Instant::now();
-    loop {
-        match UnixStream::connect(path).await {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock && begin.elapsed() < CROWD_PATIENCE => {
-                sleep(CROWD_PAUSE).await;
-            }
-            outcome => return outcome,
-        }
     }
 }
 

@@ -159,8 +159,8 @@ impl Error {
 
     /// The error for a request that was not sent, because the connection had ended before: is the daemon still there?
     pub(crate) fn unsent(endpoint: &Endpoint) -> Self {
-        match std::os::unix::net::UnixStream::connect(endpoint.path()) {
-            Ok(_) => Self::shut_down_before(),
+        match crate::connector::look(endpoint.path()) {
+            Ok(()) => Self::shut_down_before(),
             Err(error) => Self::NotRunning { looked: vec![(endpoint.clone(), error.to_string())] },
         }
     }

@@ -1,5 +1,11 @@
 //! Starts a daemon in the background, for programs that need one to be there.
 
+#[cfg(unix)]
+#[path = "start/unix.rs"]
+mod platform;
+#[cfg(windows)]
+#[path = "start/windows.rs"]
+mod platform;
 mod program;
 mod target;
 

@@ -39,7 +39,7 @@ impl ServiceManager {
         let sockets = ListenFd::from_env();
         let (says, said) = sync_channel(UNSAID_MAX);
         // A thread of its own: to say something can block for as long as nobody listens.
-        thread::spawn(move || said.iter().for_each(say));
+        thread::spawn(move || said.iter().for_each(|said| say(&said)));
         Self { sockets, says }
     }
 
@@ -93,8 +93,8 @@ impl ServiceManager {
 }
 
 /// A service manager that does not listen is no reason not to serve.
-fn say(said: Said) {
-    let outcome = match &said {
+fn say(said: &Said) {
+    let outcome = match said {
         Said::Ready(status) => sd_notify::notify(&[NotifyState::Ready, NotifyState::Status(status)]),
         Said::Alive => sd_notify::notify(&[NotifyState::Watchdog]),
         Said::Stopping => {

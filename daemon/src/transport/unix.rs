@@ -20,6 +20,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Who else than a socket's owner can connect: its group, and everybody.
 const OTHERS_WRITE: u32 = 0o022;
 
+/// A connection.
+pub(crate) type Stream = UnixStream;
+
 /// A socket that is listened on.
 #[derive(Debug)]
 pub(crate) struct Listener {

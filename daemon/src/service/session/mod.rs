@@ -168,7 +168,7 @@ impl Session {
             }
             Ok(None) => self.is_complete = true,
             Ok(Some(proto::SessionRequest { request: Some(RequestKind::Cancel(cancel)), .. })) => {
-                self.cancel(cancel.id)
+                self.cancel(cancel.id);
             }
             Ok(Some(request)) => self.taken.push_back((Instant::now(), request)),
         }
