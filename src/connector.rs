@@ -16,7 +16,7 @@ use tower::service_fn;
 
 use crate::{endpoint::Endpoint, error::Error, proto::v1::skyline_db_service_client::SkylineDbServiceClient};
 
-pub(crate) use platform::look;
+pub(crate) use platform::{look, open};
 
 /// The generated client.
 pub(crate) type Grpc = SkylineDbServiceClient<Channel>;
@@ -45,7 +45,7 @@ pub(crate) async fn connect(endpoint: &Endpoint) -> Result<Channel, Error> {
     let path = endpoint.path().to_owned();
     let connector = service_fn(move |_| {
         let path = path.clone();
-        async move { platform::open(&path).await.map(TokioIo::new) }
+        async move { open(&path).await.map(TokioIo::new) }
     });
     channel
         .connect_with_connector(connector)

@@ -1,11 +1,13 @@
 //! Where a daemon listens, and where a client looks for one.
 
 use std::{
-    env, fmt,
+    env, fmt, io,
     path::{Path, PathBuf},
 };
 
-use crate::scope::Scope;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::{connector, scope::Scope};
 
 /// The environment variable that names the endpoint, for clients and for the daemon.
 pub const ENDPOINT_VARIABLE: &str = "SKYLINEDB_ENDPOINT";
@@ -39,6 +41,16 @@ impl Endpoint {
     #[must_use]
     pub fn candidates_in(scope: Scope, database: &Path) -> Vec<Self> {
         Self::from_environment().map_or_else(|| Self::all(Scope::candidates(Some(scope), database)), |one| vec![one])
+    }
+
+    /// Opens a connection to whoever listens there, and sends nothing: for programs that speak HTTP/2 over it themselves.
+    /// Everybody else has [`Client::connect`](crate::Client::connect).
+    ///
+    /// # Errors
+    /// What the system says, such as that nobody listens there. While more connect at once than can wait, it tries again
+    /// for 5 s.
+    pub async fn open(&self) -> io::Result<impl AsyncRead + AsyncWrite + Unpin + Send + use<>> {
+        connector::open(self.path()).await
     }
 
     pub(crate) fn from_environment() -> Option<Self> {

@@ -16,6 +16,7 @@ use std::{
 };
 
 use crate::{client::Client, endpoint::Endpoint, error::Error, scope::Scope};
+pub use platform::state_folder;
 pub use program::DAEMON_VARIABLE;
 use program::Program;
 use target::Target;

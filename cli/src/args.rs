@@ -1,5 +1,7 @@
 //! The command line: what may be written, and what `--help` says about it.
 
+mod proxy;
+
 use std::{
     num::{NonZeroU64, NonZeroUsize},
     path::PathBuf,
@@ -10,6 +12,7 @@ use clap::{
     Args, Parser, Subcommand, ValueEnum,
     builder::{PossibleValuesParser, TypedValueParser as _},
 };
+pub(crate) use proxy::{ListenAddress, ProxyArguments};
 use skylinedb::scope::Scope;
 
 use crate::{
@@ -85,6 +88,9 @@ pub(crate) enum Command {
     /// Stop the daemon: it finishes the work in hand, then ends
     #[command(after_help = SHUTDOWN_HELP)]
     Shutdown(ShutdownArguments),
+    /// Let clients in that cannot speak the daemon's transport, by another socket or loopback TCP
+    #[command(after_help = proxy::HELP)]
+    Proxy(ProxyArguments),
     /// Measure how fast the daemon does one kind of work
     #[command(after_help = BENCH_HELP)]
     Bench(BenchArguments),

@@ -46,6 +46,16 @@ impl Failure {
         ))
     }
 
+    /// Whether it is that no daemon is there.
+    pub(crate) fn is_no_daemon(&self) -> bool {
+        self.kind == Kind::NoDaemon
+    }
+
+    /// What it says.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
     /// The same failure, with more to say.
     pub(crate) fn and(mut self, more: &str) -> Self {
         self.message.push('\n');

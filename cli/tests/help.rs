@@ -8,7 +8,7 @@ use std::{
 
 #[test]
 fn help_is_as_written() {
-    for command in ["", "ping", "execute", "query", "import", "start", "daemons", "shutdown", "bench"] {
+    for command in ["", "ping", "execute", "query", "import", "start", "daemons", "shutdown", "proxy", "bench"] {
         let file = if command.is_empty() { "help.txt".to_owned() } else { format!("{command}.txt") };
         let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/help")).join(file);
         let printed = run(command.split_whitespace().chain(["--help"]), 0);

@@ -10,7 +10,7 @@ use tokio::{
 use super::{CROWD_PATIENCE, CROWD_PAUSE};
 
 /// A Unix socket whose queue is full refuses at once (EAGAIN), unlike one of TCP: that does not mean that nobody is there.
-pub(super) async fn open(path: &Path) -> io::Result<UnixStream> {
+pub(crate) async fn open(path: &Path) -> io::Result<UnixStream> {
     let begin = Instant::now();
     loop {
         match UnixStream::connect(path).await {

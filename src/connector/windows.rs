@@ -16,7 +16,7 @@ const ERROR_PIPE_BUSY: i32 = 231;
 const PIPES: &str = r"\\.\pipe\";
 
 /// A pipe all of whose instances are taken refuses at once: that does not mean that nobody is there.
-pub(super) async fn open(path: &Path) -> io::Result<NamedPipeClient> {
+pub(crate) async fn open(path: &Path) -> io::Result<NamedPipeClient> {
     check(path)?;
     let begin = Instant::now();
     loop {

@@ -15,7 +15,10 @@ pub(super) fn detach(command: &mut Command) {
     command.arg("--own-session");
 }
 
-fn state_folder() -> Option<PathBuf> {
+/// Where SkylineDB's programs keep this user's files that are not data, such as logs: the folder `skylinedb` in
+/// `$XDG_STATE_HOME`, without that variable in `$HOME/.local/state`; on Windows `%LOCALAPPDATA%\\SkylineDB`. `None` without these.
+#[must_use]
+pub fn state_folder() -> Option<PathBuf> {
     let folder = |variable| env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from);
     let state = folder("XDG_STATE_HOME").or_else(|| folder("HOME").map(|home| home.join(".local/state")));
     state.map(|state| state.join("skylinedb"))

@@ -19,7 +19,10 @@ pub(super) fn detach(command: &mut Command) {
     command.creation_flags(NO_WINDOW | NEW_PROCESS_GROUP);
 }
 
-fn state_folder() -> Option<PathBuf> {
+/// Where SkylineDB's programs keep this user's files that are not data, such as logs: the folder `skylinedb` in
+/// `$XDG_STATE_HOME`, without that variable in `$HOME/.local/state`; on Windows `%LOCALAPPDATA%\\SkylineDB`. `None` without these.
+#[must_use]
+pub fn state_folder() -> Option<PathBuf> {
     let local = env::var_os("LOCALAPPDATA").filter(|value| !value.is_empty()).map(PathBuf::from);
     local.map(|local| local.join("SkylineDB"))
 }

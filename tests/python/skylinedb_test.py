@@ -14,12 +14,33 @@ from skylinedb.v1.skylinedb_pb2_grpc import SkylineDbServiceStub
 OPTIONS = [("grpc.max_receive_message_length", 64 << 20)]
 
 
+class Token(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor, grpc.StreamStreamClientInterceptor):
+    """Sends a proxy's token with every call, as docs/proxy.md has it."""
+
+    def __init__(self, file):
+        with open(file) as token:
+            self.metadata = [("authorization", "Bearer " + token.read())]
+
+    def add(self, proceed, call, request):
+        return proceed(call._replace(metadata=[*(call.metadata or []), *self.metadata]), request)
+
+    intercept_unary_unary = intercept_unary_stream = intercept_stream_stream = add
+
+
+def open_channel():
+    """A channel to the daemon that `SKYLINEDB_ENDPOINT` names; by the proxy `SKYLINEDB_TEST_PROXY`, if there is one."""
+    target = os.environ.get("SKYLINEDB_TEST_PROXY", "unix:" + os.environ["SKYLINEDB_ENDPOINT"])
+    return grpc.insecure_channel(target, options=OPTIONS)
+
+
 class DaemonTest(unittest.TestCase):
-    """A test with a stub of the daemon that `SKYLINEDB_ENDPOINT` names, and an empty table `t(id INTEGER PRIMARY KEY, x)`."""
+    """A test with a stub of the daemon and an empty table `t(id INTEGER PRIMARY KEY, x)`."""
 
     def setUp(self):
-        channel = grpc.insecure_channel("unix:" + os.environ["SKYLINEDB_ENDPOINT"], options=OPTIONS)
+        channel = open_channel()
         self.addCleanup(channel.close)
+        if token_file := os.environ.get("SKYLINEDB_TEST_TOKEN_FILE"):
+            channel = grpc.intercept_channel(channel, Token(token_file))
         self.stub = SkylineDbServiceStub(channel)
         self.execute("DROP TABLE IF EXISTS t")
         self.execute("CREATE TABLE t(id INTEGER PRIMARY KEY, x)")

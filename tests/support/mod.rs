@@ -7,6 +7,7 @@
 mod background;
 mod daemon;
 mod process;
+mod proxy;
 mod tools;
 mod users;
 
@@ -18,6 +19,7 @@ use std::{
 pub(crate) use background::StopOnDrop;
 pub(crate) use daemon::{Builder, Daemon, Folder};
 pub(crate) use process::{Output, Running, command, peak_rss_bytes, program, run, send_signal, start};
+pub(crate) use proxy::Proxy;
 pub(crate) use tools::{grpcurl, python, systemd};
 pub(crate) use users::{Group, User, can_make_users, open_folder, program_for_all};
 

@@ -7,6 +7,7 @@ mod execute;
 mod facts;
 mod import;
 mod ping;
+mod proxy;
 mod query;
 mod report;
 mod shutdown;
@@ -39,6 +40,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Import(arguments) => within(timeout, import::run(&daemon, arguments)).await,
         Command::Start(arguments) => within(timeout, start::run(&daemon, arguments)).await,
         Command::Daemons(arguments) => within(timeout, daemons::run(&daemon, &arguments)).await,
+        Command::Proxy(arguments) => proxy::run(daemon, timeout, arguments).await,
         Command::Shutdown(arguments) => shutdown::run(&daemon, timeout, &arguments).await,
         Command::GenerateDocuments { folder } => documents::write(Arguments::command(), &folder)
             .map_err(|error| Failure::refused(format!("cannot write into {}: {error}", folder.display()))),

@@ -2,7 +2,6 @@
 
 #[cfg(unix)]
 mod access;
-mod authority;
 #[cfg(windows)]
 mod pipe;
 mod refused;
@@ -16,6 +15,7 @@ use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
 use http::{Request, Response};
 use hyper::{body::Incoming, server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use skylinedb_authority::AnyAuthority;
 use tokio_util::task::TaskTracker;
 use tower::{Service, ServiceExt as _};
 
@@ -27,7 +27,6 @@ pub(crate) use pipe::{Access, Listener, Peer, Policy, SocketFile, Stream, access
 pub(crate) use unix::{Listener, SocketFile, Stream};
 
 use crate::lifecycle::Lifecycle;
-use authority::AnyAuthority;
 use refused::Refused;
 
 /// Calls that one connection may have open at once; more wait at the client.

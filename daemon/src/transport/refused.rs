@@ -6,10 +6,11 @@ use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
 use http::{Request, Response};
 use hyper::{body::Incoming, server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use skylinedb_authority::AnyAuthority;
 use tokio::{sync::Semaphore, time::timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::{Peer, Stream, access, authority::AnyAuthority};
+use super::{Peer, Stream, access};
 
 /// How many are told at once. Whoever comes beyond that is only hung up on: they cannot cost more than this.
 const TOLD_AT_ONCE: usize = 32;

@@ -22,7 +22,7 @@ use frames::Frames;
 
 /// A server's end of a connection on which clients may send any authority. What is written passes as it is.
 #[derive(Debug)]
-pub(crate) struct AnyAuthority<IO> {
+pub struct AnyAuthority<IO> {
     io: IO,
     /// Nothing, once there is nothing more to do.
     filter: Option<Box<Filter>>,
@@ -44,7 +44,8 @@ struct Filter {
 struct Malformed;
 
 impl<IO> AnyAuthority<IO> {
-    pub(crate) fn new(io: IO) -> Self {
+    /// A connection of which nothing has been read.
+    pub fn new(io: IO) -> Self {
         Self { io, filter: Some(Box::default()) }
     }
 }

@@ -1,0 +1,102 @@
+//! The arguments of `proxy`, and where it may listen.
+
+use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr};
+
+use clap::Args;
+
+#[derive(Args, Debug)]
+pub(crate) struct ProxyArguments {
+    /// Where clients connect: 127.0.0.1:PORT or [::1]:PORT, where port 0 is any that is free; or unix:PATH
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
+    pub(crate) listen: ListenAddress,
+    /// A new file for the token that clients over TCP must send. Without it proxy-ADDRESS-PORT.token beside the daemon's
+    /// log, in $XDG_STATE_HOME/skylinedb or $HOME/.local/state/skylinedb
+    #[arg(long, value_name = "PATH")]
+    pub(crate) token_file: Option<PathBuf>,
+}
+
+/// Where the proxy listens: never where another machine could connect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ListenAddress {
+    Tcp(SocketAddr),
+    Unix(PathBuf),
+}
+
+impl FromStr for ListenAddress {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Some(path) = text.strip_prefix("unix:") {
+            if path.is_empty() {
+                return Err("unix: needs a path, such as unix:/run/user/1000/proxy.sock".to_owned());
+            }
+            return Ok(Self::Unix(path.into()));
+        }
+        let address: SocketAddr = text.parse().map_err(|_| {
+            "this is neither 127.0.0.1:PORT, [::1]:PORT nor unix:PATH (names such as localhost are not looked up)"
+                .to_owned()
+        })?;
+        if !address.ip().is_loopback() {
+            return Err(format!(
+                "{} is not a loopback address: other machines could connect to it and read what is sent, for nothing is \
+                 encrypted; use 127.0.0.1:{}",
+                address.ip(),
+                address.port()
+            ));
+        }
+        Ok(Self::Tcp(address))
+    }
+}
+
+impl fmt::Display for ListenAddress {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(formatter),
+            Self::Unix(path) => write!(formatter, "unix:{}", path.display()),
+        }
+    }
+}
+
+pub(super) const HELP: &str = "\
+Examples:
+  skylinedb-cli proxy
+  skylinedb-cli proxy --listen 127.0.0.1:7700
+  skylinedb-cli proxy --listen unix:/run/user/1000/proxy.sock
+  skylinedb-cli --start --database app.db proxy
+
+It is for clients whose gRPC cannot reach the daemon itself. When it listens it
+prints one line of JSON, {\"listen\":\"127.0.0.1:41234\",\"token_file\":\"/…\"}; what
+else it has to say goes to standard error. Every call over TCP must have the
+metadata `authorization: Bearer TOKEN`, with the token from that file, which only
+this user can read. The file is made anew at each start and removed at the end. A
+Unix socket needs no token: only this user can connect to it.
+
+It ends by SIGINT (Ctrl-C) or SIGTERM; calls in hand have 10 s to finish. While no
+daemon is there, calls fail with UNAVAILABLE; with --start the next call starts
+one. --timeout limits how long a call waits until the daemon is reached.";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_what_is_meant() {
+        for text in ["127.0.0.1:0", "127.0.0.2:80", "[::1]:7700", "unix:/tmp/a b.sock", "unix:relative.sock"] {
+            let address: ListenAddress = text.parse().unwrap_or_else(|error| panic!("{text}: {error}"));
+            assert_eq!(address.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn what_others_could_reach_is_refused_with_the_reason() {
+        for text in ["0.0.0.0:7700", "[::]:7700", "192.168.1.2:7700", "[fe80::1]:7700", "[::ffff:10.0.0.1]:7700"] {
+            let error = text.parse::<ListenAddress>().expect_err("it is not loopback");
+            assert!(error.contains("not a loopback address") && error.contains("127.0.0.1:7700"), "{error}");
+        }
+        for text in ["", "localhost:7700", "7700", "127.0.0.1", "127.0.0.1:70000", "/tmp/x.sock"] {
+            let error = text.parse::<ListenAddress>().expect_err("it is no address");
+            assert!(error.contains("unix:PATH"), "{error}");
+        }
+        assert!("unix:".parse::<ListenAddress>().is_err());
+    }
+}

@@ -1,0 +1,11 @@
+//! What differs between systems: sockets in the file system, files for one user, and the signals that end a program.
+
+#[cfg(unix)]
+mod unix;
+#[cfg(windows)]
+mod windows;
+
+#[cfg(unix)]
+pub(super) use unix::{Signals, Socket, for_owner_only};
+#[cfg(windows)]
+pub(super) use windows::{Signals, Socket, for_owner_only};

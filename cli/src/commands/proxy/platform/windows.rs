@@ -1,0 +1,52 @@
+//! Windows.
+
+use std::{fs::OpenOptions, io, path::Path};
+
+use tokio::signal::windows::{
+    CtrlBreak, CtrlC, CtrlClose, CtrlShutdown, ctrl_break, ctrl_c, ctrl_close, ctrl_shutdown,
+};
+
+use super::super::listen::Stream;
+
+/// A file has the access list of its folder, and a user's profile is the user's alone (beside the administrators).
+pub(in super::super) fn for_owner_only(_options: &mut OpenOptions) {}
+
+/// Windows has Unix sockets, but tokio has none there.
+#[derive(Debug)]
+pub(in super::super) enum Socket {}
+
+impl Socket {
+    pub(in super::super) fn bind(_path: &Path) -> io::Result<Self> {
+        Err(io::Error::new(io::ErrorKind::Unsupported, "unix: is not supported on this system; 127.0.0.1:0 is"))
+    }
+
+    pub(in super::super) async fn accept(&self) -> io::Result<Box<dyn Stream>> {
+        match *self {}
+    }
+}
+
+/// Ctrl-C, Ctrl-Break, and the end of the console or of the system.
+#[derive(Debug)]
+pub(in super::super) struct Signals {
+    interrupt: CtrlC,
+    stop: CtrlBreak,
+    close: CtrlClose,
+    shutdown: CtrlShutdown,
+}
+
+impl Signals {
+    /// Listens from now on, so that no signal is lost or kills the program.
+    pub(in super::super) fn listen() -> io::Result<Self> {
+        Ok(Self { interrupt: ctrl_c()?, stop: ctrl_break()?, close: ctrl_close()?, shutdown: ctrl_shutdown()? })
+    }
+
+    /// The name of the next one.
+    pub(in super::super) async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.interrupt.recv() => "Ctrl-C",
+            _ = self.stop.recv() => "Ctrl-Break",
+            _ = self.close.recv() => "the console is closed",
+            _ = self.shutdown.recv() => "the system shuts down",
+        }
+    }
+}
