@@ -10,6 +10,9 @@ use tonic_types::StatusExt as _;
 
 use crate::{endpoint::Endpoint, proto::v1 as proto};
 
+/// The reason of a daemon that ends: nothing of the request was run.
+pub(crate) const SHUTTING_DOWN: &str = "SHUTTING_DOWN";
+
 /// Why something was not done.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -169,7 +172,7 @@ impl Error {
     fn shut_down_before() -> Self {
         DatabaseError {
             code: Code::Unavailable.into(),
-            reason: "SHUTTING_DOWN".to_owned(),
+            reason: SHUTTING_DOWN.to_owned(),
             message: "the daemon was shutting down when the request came; nothing of it was run. Try again, and if it was on a session, on \
                       a new one".to_owned(),
             sqlite_code: 0,
