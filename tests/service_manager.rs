@@ -13,6 +13,7 @@ use std::{
             net::{SocketAddr, UnixDatagram},
         },
     },
+    path::Path,
     process::Command,
     time::Duration,
 };
@@ -151,6 +152,17 @@ fn a_watchdog_of_no_time_is_none() {
     daemon.stop(); // which also looks whether it has panicked
 }
 
+/// Waits until somebody listens on a socket, without connecting to it: that would wake the daemon. The file is there a moment
+/// earlier.
+fn wait_for_listener(socket: &Path) {
+    // Num RefCount Protocol Flags Type St Inode Path; the flag is __SO_ACCEPTCON.
+    let path = socket.to_str().expect("UTF-8");
+    wait_until("a listener", || {
+        let sockets = fs::read_to_string("/proc/net/unix").expect("the list of sockets");
+        sockets.lines().any(|line| line.ends_with(path) && line.split_ascii_whitespace().nth(3) == Some("00010000"))
+    });
+}
+
 /// `systemd-socket-activate` with these arguments, and a daemon that it starts in the folder.
 fn activated(folder: &Folder, arguments: &[&str]) -> Option<Command> {
     let mut activate = systemd("systemd-socket-activate")?;
@@ -167,7 +179,7 @@ fn the_first_client_wakes_it_by_a_socket_that_outlives_it() {
     let socket = folder.socket();
     let Some(mut command) = activated(&folder, &["--listen", &socket.display().to_string()]) else { return };
     let mut daemon = start(&mut command);
-    wait_until("the socket", || socket.exists());
+    wait_for_listener(&socket);
     assert!(!folder.database().exists(), "it runs before anybody has come");
 
     let pong = folder.cli(["ping", "--format", "json"]).success().json();
@@ -226,7 +238,7 @@ fn a_socket_that_lets_in_more_than_the_options_say_is_refused() {
     let log = folder.path().join("log");
     activate.args(["--socket-mode", "0660"]).stderr(fs::File::create(&log).expect("a log"));
     let mut activate = start(&mut activate);
-    wait_until("the socket", || socket.exists());
+    wait_for_listener(&socket);
     fs::set_permissions(&socket, fs::Permissions::from_mode(0o666)).expect("a wide mode");
     assert_ne!(folder.cli(["ping"]).code, Some(0));
     assert_eq!(activate.wait().code(), Some(1));
@@ -245,7 +257,7 @@ fn clients_that_come_between_two_daemons_are_served_by_the_next() {
     manager.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/python/socket_activation.py")).arg(folder.socket());
     manager.arg(program("skylinedb-daemon")).arg(folder.database()).arg("--lock-file").arg(folder.lock());
     let manager = start(manager.args(["--idle-timeout", "1ms"]));
-    wait_until("the socket", || folder.socket().exists());
+    wait_for_listener(&folder.socket());
     let inserts = (0..WRITES).map(|number| format!("INSERT INTO t VALUES ({number})"));
     let mut pids = BTreeSet::new();
     for sql in std::iter::once("CREATE TABLE t(x INTEGER PRIMARY KEY)".to_owned()).chain(inserts) {
