@@ -1,17 +1,22 @@
-//! Connects tonic to a Unix domain socket.
+//! Connects tonic to a Unix domain socket or, on Windows, to a named pipe.
 
-use std::{io, time::Duration};
+#[cfg(unix)]
+#[path = "connector/unix.rs"]
+mod platform;
+#[cfg(windows)]
+#[path = "connector/windows.rs"]
+mod platform;
+
+use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
-use tokio::{
-    net::UnixStream,
-    time::{Instant, sleep},
-};
 use tonic::transport::{Channel, Endpoint as Uri};
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 use tower::service_fn;
 
 use crate::{endpoint::Endpoint, error::Error, proto::v1::skyline_db_service_client::SkylineDbServiceClient};
+
+pub(crate) use platform::{look, open};
 
 /// The generated client.
 pub(crate) type Grpc = SkylineDbServiceClient<Channel>;
@@ -37,10 +42,10 @@ pub(crate) async fn connect(endpoint: &Endpoint) -> Result<Channel, Error> {
     let channel = Uri::from_static("http://localhost")
         .initial_stream_window_size(CALL_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES);
-    let target = endpoint.clone();
+    let path = endpoint.path().to_owned();
     let connector = service_fn(move |_| {
-        let target = target.clone();
-        async move { open(&target).await.map(TokioIo::new) }
+        let path = path.clone();
+        async move { open(&path).await.map(TokioIo::new) }
     });
     channel
         .connect_with_connector(connector)
@@ -60,20 +65,6 @@ pub(crate) async fn check_health(channel: Channel, endpoint: &Endpoint) -> Resul
     match health.map_err(|status| Error::from_status(&status, endpoint))?.into_inner().status() {
         ServingStatus::Serving => Ok(()),
         _ => Err(Error::Start(format!("the daemon at {endpoint} is ending"))),
-    }
-}
-
-/// Opens a connection. A Unix socket whose queue is full refuses at once (EAGAIN), unlike one of TCP: that does not mean
-/// that nobody is there.
-pub(crate) async fn open(endpoint: &Endpoint) -> io::Result<UnixStream> {
-    let begin = Instant::now();
-    loop {
-        match UnixStream::connect(endpoint.path()).await {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock && begin.elapsed() < CROWD_PATIENCE => {
-                sleep(CROWD_PAUSE).await;
-            }
-            outcome => return outcome,
-        }
     }
 }
 

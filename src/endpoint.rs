@@ -50,7 +50,7 @@ impl Endpoint {
     /// What the system says, such as that nobody listens there. While more connect at once than can wait, it tries again
     /// for 5 s.
     pub async fn open(&self) -> io::Result<impl AsyncRead + AsyncWrite + Unpin + Send + use<>> {
-        connector::open(self).await
+        connector::open(self.path()).await
     }
 
     pub(crate) fn from_environment() -> Option<Self> {

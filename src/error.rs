@@ -10,6 +10,9 @@ use tonic_types::StatusExt as _;
 
 use crate::{endpoint::Endpoint, proto::v1 as proto};
 
+/// The reason of a daemon that ends: nothing of the request was run.
+pub(crate) const SHUTTING_DOWN: &str = "SHUTTING_DOWN";
+
 /// Why something was not done.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -159,8 +162,8 @@ impl Error {
 
     /// The error for a request that was not sent, because the connection had ended before: is the daemon still there?
     pub(crate) fn unsent(endpoint: &Endpoint) -> Self {
-        match std::os::unix::net::UnixStream::connect(endpoint.path()) {
-            Ok(_) => Self::shut_down_before(),
+        match crate::connector::look(endpoint.path()) {
+            Ok(()) => Self::shut_down_before(),
             Err(error) => Self::NotRunning { looked: vec![(endpoint.clone(), error.to_string())] },
         }
     }
@@ -169,8 +172,9 @@ impl Error {
     fn shut_down_before() -> Self {
         DatabaseError {
             code: Code::Unavailable.into(),
-            reason: "SHUTTING_DOWN".to_owned(),
-            message: "the daemon was shutting down when the request came; nothing of it was run. Try again".to_owned(),
+            reason: SHUTTING_DOWN.to_owned(),
+            message: "the daemon was shutting down when the request came; nothing of it was run. Try again, and if it was on a session, on \
+                      a new one".to_owned(),
             sqlite_code: 0,
             statement_index: None,
             sql_offset: None,

@@ -1,35 +1,42 @@
 //! Who shares a daemon: it decides where its lock and its socket lie.
 
+#[cfg(unix)]
+#[path = "scope/unix.rs"]
+mod platform;
+#[cfg(windows)]
+#[path = "scope/windows.rs"]
+mod platform;
+
 use std::{
-    env, fmt, io,
+    fmt, io,
     path::{Path, PathBuf},
     str::FromStr,
 };
 
 use sha2::{Digest as _, Sha256};
 
-/// The folder of machine scope.
-const MACHINE_FOLDER: &str = "/var/run";
+pub(crate) use platform::*;
 
 /// Who shares a daemon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// One daemon a machine: `/var/run/skylinedb-v1.sock`.
+    /// One daemon a machine: `/var/run/skylinedb-v1.sock`, on Windows `\\.\pipe\SkylineDBd-v1`.
     Machine,
-    /// One daemon a user: `$XDG_RUNTIME_DIR/skylinedb-v1.sock`, without that variable `$HOME/.skylinedb-v1.sock`.
+    /// One daemon a user: `$XDG_RUNTIME_DIR/skylinedb-v1.sock`, without that variable `$HOME/.skylinedb-v1.sock`; on Windows
+    /// `\\.\pipe\SkylineDBd-v1-user-` and the user's name in small letters.
     User,
     /// One daemon a database file: in the folder of the machine, where this user may write that, or of the user, but with
     /// `-` and a hash of the database's path before the dot. The hash is the first 16 hexadecimal digits of the SHA-256 of
-    /// the canonical path.
+    /// the canonical path, on Windows in small letters.
     Database,
 }
 
 /// Where a daemon's lock and socket lie.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Places {
-    /// The single-instance lock.
+    /// The single-instance lock: a file, on Windows the name of a mutex.
     pub lock_file: PathBuf,
-    /// The socket.
+    /// The socket, on Windows the named pipe.
     pub endpoint: PathBuf,
 }
 
@@ -37,14 +44,11 @@ impl Scope {
     /// All scopes.
     pub const ALL: [Self; 3] = [Self::Machine, Self::User, Self::Database];
 
-    /// The scope that a daemon of this user gets: the machine's if `/var/run` may be written, otherwise the user's.
+    /// The scope that a daemon of this user gets: the machine's if `/var/run` may be written, otherwise the user's;
+    /// on Windows always the machine's.
     #[must_use]
     pub fn of_this_user() -> Self {
-        if rustix::fs::access(MACHINE_FOLDER, rustix::fs::Access::WRITE_OK).is_ok() {
-            Self::Machine
-        } else {
-            Self::User
-        }
+        platform::scope_of_this_user()
     }
 
     /// Its name, as it is written on a command line.
@@ -62,8 +66,8 @@ impl Scope {
     #[must_use]
     pub fn places(self, database: &Path) -> Option<Places> {
         match self {
-            Self::Database => Self::of_this_user().places_named(&format!("skylinedb-v1-{}", hash(database))),
-            Self::Machine | Self::User => self.places_named("skylinedb-v1"),
+            Self::Database => platform::places(Self::of_this_user(), Some(&hash(database))),
+            Self::Machine | Self::User => platform::places(self, None),
         }
     }
 
@@ -72,29 +76,20 @@ impl Scope {
         let places = match scope {
             None => [Self::User.places(database), Self::Machine.places(database)],
             Some(Self::Database) => {
-                let name = format!("skylinedb-v1-{}", hash(database));
-                [Self::User.places_named(&name), Self::Machine.places_named(&name)]
+                let hash = hash(database);
+                [platform::places(Self::User, Some(&hash)), platform::places(Self::Machine, Some(&hash))]
             }
             Some(scope) => [scope.places(database), None],
         };
         places.into_iter().flatten().map(|places| places.endpoint).collect()
     }
+}
 
-    /// The folders in which sockets of daemons lie, with what their names begin with.
-    pub(crate) fn folders() -> Vec<(Self, PathBuf, &'static str)> {
-        let user = match folder_of("XDG_RUNTIME_DIR") {
-            Some(folder) => Some((folder, "skylinedb-v1")),
-            None => folder_of("HOME").map(|home| (home, ".skylinedb-v1")),
-        };
-        let machine = (Self::Machine, PathBuf::from(MACHINE_FOLDER), "skylinedb-v1");
-        user.map(|(folder, name)| (Self::User, folder, name)).into_iter().chain([machine]).collect()
-    }
-
-    fn places_named(self, name: &str) -> Option<Places> {
-        let (_, folder, begin) = Self::folders().into_iter().find(|(scope, ..)| *scope == self)?;
-        let hidden = if begin.starts_with('.') { "." } else { "" };
-        let file = |extension| folder.join(format!("{hidden}{name}.{extension}"));
-        Some(Places { lock_file: file("lock"), endpoint: file("sock") })
+impl Places {
+    /// Those of a daemon that listens somewhere else: its lock belongs to the endpoint.
+    #[must_use]
+    pub fn at(endpoint: &Path) -> Self {
+        Self { lock_file: platform::lock_of(endpoint), endpoint: endpoint.to_owned() }
     }
 }
 
@@ -120,19 +115,23 @@ pub fn canonical_database(path: &Path) -> io::Result<PathBuf> {
     let (Some(folder), Some(name)) = (absolute.parent(), absolute.file_name()) else {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a file's path"));
     };
-    match absolute.canonicalize() {
+    match dunce::canonicalize(&absolute) {
         Ok(existing) => Ok(existing),
         // A database that is yet to be made has no canonical path, but its folder has.
-        Err(_) => folder.canonicalize().map(|folder| folder.join(name)),
+        Err(_) => dunce::canonicalize(folder).map(|folder| folder.join(name)),
     }
 }
 
-fn folder_of(variable: &str) -> Option<PathBuf> {
-    env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from)
+/// Whether a [canonical](canonical_database) path and one that a daemon has given are of one database file.
+#[must_use]
+pub fn is_same_database(canonical: &Path, other: &str) -> bool {
+    platform::identity(canonical.as_os_str()) == platform::identity(other.as_ref())
 }
 
-fn hash(database: &Path) -> String {
-    let digest = Sha256::digest(database.as_os_str().as_encoded_bytes());
+/// The hash of a [canonical](canonical_database) path, as it is in names of database scope.
+#[must_use]
+pub fn hash(database: &Path) -> String {
+    let digest = Sha256::digest(platform::identity(database.as_os_str()));
     let mut hash = format!("{digest:x}");
     hash.truncate(16);
     hash
@@ -153,8 +152,17 @@ mod tests {
         assert_eq!(named(&folder.join("sub/../app.db")), before);
         std::fs::write(&database, "").expect("write");
         assert_eq!(named(&database), before, "now that it is there");
-        std::os::unix::fs::symlink(&database, folder.join("link.db")).expect("a link");
-        assert_eq!(named(&folder.join("link.db")), before);
+        #[cfg(unix)]
+        {
+            std::os::unix::fs::symlink(&database, folder.join("link.db")).expect("a link");
+            assert_eq!(named(&folder.join("link.db")), before);
+        }
+        #[cfg(windows)]
+        for other in
+            [database.to_string_lossy().to_uppercase(), format!(r"\\?\{}", dunce::simplified(&database).display())]
+        {
+            assert_eq!(named(Path::new(&other)), before, "{other}");
+        }
         assert_ne!(named(&folder.join("other.db")), before);
         // As any language can have it: hashlib.sha256(b"/a/b.db").hexdigest()[:16]
         assert_eq!(hash(Path::new("/a/b.db")), "e5f789e7feaf32e4");

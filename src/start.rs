@@ -1,5 +1,11 @@
 //! Starts a daemon in the background, for programs that need one to be there.
 
+#[cfg(unix)]
+#[path = "start/unix.rs"]
+mod platform;
+#[cfg(windows)]
+#[path = "start/windows.rs"]
+mod platform;
 mod program;
 mod target;
 
@@ -9,9 +15,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{client::Client, endpoint::Endpoint, error::Error, scope::Scope};
+use crate::{
+    client::Client,
+    endpoint::Endpoint,
+    error::{Error, SHUTTING_DOWN},
+    scope::Scope,
+};
+pub use platform::state_folder;
+pub use program::DAEMON_VARIABLE;
 use program::Program;
-pub use program::{DAEMON_VARIABLE, state_folder};
 use target::Target;
 
 /// How long a daemon may take until it answers. It takes some milliseconds, more if it has to recover a large write-ahead
@@ -119,11 +131,15 @@ pub async fn start_daemon(options: StartOptions) -> Result<Started, Error> {
         // Asked before the attempt: one that fails after the end of the program fails for good.
         let ended = program.as_mut().map(Program::ended).transpose()?.flatten();
         let reason = match target.attempt().await {
-            Ok(client) => {
-                target.check(&client).await?;
-                let log_file = program.filter(|_| ended.is_none()).map(Program::leave);
-                return Ok(Started { client, already_running: log_file.is_none(), log_file });
-            }
+            Ok(client) => match target.check(&client).await {
+                Ok(()) => {
+                    let log_file = program.filter(|_| ended.is_none()).map(Program::leave);
+                    return Ok(Started { client, already_running: log_file.is_none(), log_file });
+                }
+                // It has begun to end since it said that it serves.
+                Err(Error::Database(error)) if error.reason == SHUTTING_DOWN => error.message,
+                Err(error) => return Err(error),
+            },
             Err(reason) => reason,
         };
         match (&program, ended) {

@@ -31,6 +31,23 @@ async fn a_message_can_be_too_long() {
     client.execute("SELECT 1", params![]).await.expect("the same client goes on");
 }
 
+/// The stream ends by the long message. A write before it may be with the writer then: it must not be said that nothing of it
+/// was kept.
+#[tokio::test]
+async fn what_was_sent_before_a_message_that_is_too_long_is_answered_first() {
+    let (daemon, client) = daemon(&["--max-message-bytes", "1000"]).await;
+    client.execute("CREATE TABLE t(x)", params![]).await.expect("a table");
+    let long = format!("SELECT '{}'", "x".repeat(5_000));
+    for number in 0_i64..100 {
+        let session = client.session().await.expect("a session");
+        let write = session.execute("INSERT INTO t VALUES (?)", params![number]);
+        let (written, refused) = tokio::join!(write, session.execute(long.as_str(), params![]));
+        written.unwrap_or_else(|error| panic!("write {number}: {error}"));
+        assert_eq!(database_error(refused.expect_err("5,000 bytes")).code, RESOURCE_EXHAUSTED);
+    }
+    assert_eq!(daemon.value("SELECT count(*) FROM t"), 100);
+}
+
 #[tokio::test]
 async fn an_answer_can_be_too_long() {
     let (daemon, client) = daemon(&["--max-answer-bytes", "100000"]).await;

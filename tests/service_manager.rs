@@ -3,7 +3,20 @@
 
 mod support;
 
-use std::{collections::BTreeSet, fs, os::unix::net::UnixDatagram, process::Command, time::Duration};
+use std::{
+    collections::BTreeSet,
+    fs,
+    os::{
+        linux::net::SocketAddrExt as _,
+        unix::{
+            fs::PermissionsExt as _,
+            net::{SocketAddr, UnixDatagram},
+        },
+    },
+    path::Path,
+    process::Command,
+    time::Duration,
+};
 
 use rustix::process::Signal;
 use support::{
@@ -119,6 +132,37 @@ fn a_service_manager_that_does_not_listen_is_no_reason_not_to_serve() {
     daemon.stop();
 }
 
+#[test]
+fn a_service_manager_that_never_reads_holds_nothing_up() {
+    let folder = Folder::new();
+    let _unread = Notifications::of(&folder); // its queue is full after some heartbeats
+    let mut daemon = Notifications::daemon(&folder, Duration::from_millis(2)).start();
+    for number in 0..50 {
+        daemon.cli(["query", &format!("SELECT {number}")]).success();
+    }
+    daemon.stop();
+}
+
+#[test]
+fn a_watchdog_of_no_time_is_none() {
+    let folder = Folder::new();
+    let _notifications = Notifications::of(&folder);
+    let mut daemon = Notifications::daemon(&folder, Duration::ZERO).start();
+    daemon.cli(["ping"]).success();
+    daemon.stop(); // which also looks whether it has panicked
+}
+
+/// Waits until somebody listens on a socket, without connecting to it: that would wake the daemon. The file is there a moment
+/// earlier.
+fn wait_for_listener(socket: &Path) {
+    // Num RefCount Protocol Flags Type St Inode Path; the flag is __SO_ACCEPTCON.
+    let path = socket.to_str().expect("UTF-8");
+    wait_until("a listener", || {
+        let sockets = fs::read_to_string("/proc/net/unix").expect("the list of sockets");
+        sockets.lines().any(|line| line.ends_with(path) && line.split_ascii_whitespace().nth(3) == Some("00010000"))
+    });
+}
+
 /// `systemd-socket-activate` with these arguments, and a daemon that it starts in the folder.
 fn activated(folder: &Folder, arguments: &[&str]) -> Option<Command> {
     let mut activate = systemd("systemd-socket-activate")?;
@@ -135,7 +179,7 @@ fn the_first_client_wakes_it_by_a_socket_that_outlives_it() {
     let socket = folder.socket();
     let Some(mut command) = activated(&folder, &["--listen", &socket.display().to_string()]) else { return };
     let mut daemon = start(&mut command);
-    wait_until("the socket", || socket.exists());
+    wait_for_listener(&socket);
     assert!(!folder.database().exists(), "it runs before anybody has come");
 
     let pong = folder.cli(["ping", "--format", "json"]).success().json();
@@ -153,11 +197,16 @@ fn the_first_client_wakes_it_by_a_socket_that_outlives_it() {
 fn whatever_is_no_unix_socket_of_its_own_is_refused_with_the_reason() {
     for (listen, why) in [
         (&["--listen", "ONE", "--listen", "TWO"][..], "has passed 2 sockets"),
+        (&["--listen", "ABSTRACT"], "a socket without a path"),
         (&["--listen", "ONE", "--datagram"], "something else than a Unix stream socket"),
         (&["--listen", "ONE", "--accept"], "set Accept=no in the .socket unit"),
     ] {
         let folder = Folder::new();
-        let path = |name: &str| folder.path().join(name).display().to_string();
+        let abstract_name = folder.path().display().to_string();
+        let path = |name: &str| match name {
+            "ABSTRACT" => format!("@{abstract_name}"),
+            name => folder.path().join(name).display().to_string(),
+        };
         let listen: Vec<String> =
             listen.iter().map(|word| if word.starts_with("--") { (*word).to_owned() } else { path(word) }).collect();
         let listen: Vec<&str> = listen.iter().map(String::as_str).collect();
@@ -166,18 +215,35 @@ fn whatever_is_no_unix_socket_of_its_own_is_refused_with_the_reason() {
         activate.stderr(fs::File::create(&log).expect("a log"));
         let mut activate = start(&mut activate);
         // Whoever comes wakes it.
-        wait_until("the socket", || folder.path().join("ONE").exists());
         let said = || fs::read_to_string(&log).expect("the log");
         wait_until("the daemon's answer", || {
             let _ = std::os::unix::net::UnixStream::connect(folder.path().join("ONE"));
             let datagram = UnixDatagram::unbound().expect("a socket");
             let _ = datagram.send_to(b"wake up", folder.path().join("ONE"));
+            let without_path = SocketAddr::from_abstract_name(&abstract_name).expect("a name");
+            let _ = std::os::unix::net::UnixStream::connect_addr(&without_path);
             said().contains(why)
         });
         activate.signal(Signal::KILL);
         activate.wait();
         assert!(said().contains("Error: ") && said().contains("the .socket unit"), "{}", said());
     }
+}
+
+#[test]
+fn a_socket_that_lets_in_more_than_the_options_say_is_refused() {
+    let folder = Folder::new();
+    let socket = folder.socket();
+    let Some(mut activate) = activated(&folder, &["--listen", &socket.display().to_string()]) else { return };
+    let log = folder.path().join("log");
+    activate.args(["--socket-mode", "0660"]).stderr(fs::File::create(&log).expect("a log"));
+    let mut activate = start(&mut activate);
+    wait_for_listener(&socket);
+    fs::set_permissions(&socket, fs::Permissions::from_mode(0o666)).expect("a wide mode");
+    assert_ne!(folder.cli(["ping"]).code, Some(0));
+    assert_eq!(activate.wait().code(), Some(1));
+    let said = fs::read_to_string(&log).expect("the log");
+    assert!(said.contains("has the mode 0666") && said.contains("SocketMode="), "{said}");
 }
 
 /// A service manager that keeps a socket and starts a daemon whenever somebody comes, which ends when nobody has come for an
@@ -191,7 +257,7 @@ fn clients_that_come_between_two_daemons_are_served_by_the_next() {
     manager.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/python/socket_activation.py")).arg(folder.socket());
     manager.arg(program("skylinedb-daemon")).arg(folder.database()).arg("--lock-file").arg(folder.lock());
     let manager = start(manager.args(["--idle-timeout", "1ms"]));
-    wait_until("the socket", || folder.socket().exists());
+    wait_for_listener(&folder.socket());
     let inserts = (0..WRITES).map(|number| format!("INSERT INTO t VALUES ({number})"));
     let mut pids = BTreeSet::new();
     for sql in std::iter::once("CREATE TABLE t(x INTEGER PRIMARY KEY)".to_owned()).chain(inserts) {

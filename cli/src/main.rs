@@ -11,6 +11,9 @@ mod excerpt;
 mod failure;
 mod output;
 mod params;
+#[cfg_attr(unix, path = "process/unix.rs")]
+#[cfg_attr(windows, path = "process/windows.rs")]
+mod process;
 mod script;
 mod source;
 

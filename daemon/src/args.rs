@@ -1,5 +1,6 @@
 //! The command line: what may be written, and what `--help` says about it.
 
+#[cfg_attr(windows, path = "args/access_windows.rs")]
 mod access;
 
 use std::{num::NonZeroUsize, path::PathBuf, thread::available_parallelism, time::Duration};
@@ -51,6 +52,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FOLDER", hide = true)]
     pub(crate) generate_documents: Option<PathBuf>,
     /// Leave the session of the terminal, as `skylinedb-cli start` has it
+    #[cfg(unix)]
     #[arg(long)]
     pub(crate) own_session: bool,
     /// Enforce foreign keys. SQLite itself leaves them unenforced unless it is told so, and so does this daemon
@@ -151,7 +153,7 @@ impl Arguments {
     /// Where the lock and the socket are.
     pub(crate) fn places(&self) -> anyhow::Result<Places> {
         let mut places = match &self.endpoint {
-            Some(endpoint) => Places { lock_file: endpoint.with_extension("lock"), endpoint: endpoint.clone() },
+            Some(endpoint) => Places::at(endpoint),
             None => self.places_of_scope()?,
         };
         if let Some(lock_file) = &self.lock_file {

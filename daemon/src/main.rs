@@ -5,17 +5,26 @@
 
 mod args;
 mod config;
+#[cfg_attr(windows, path = "database_lock/windows.rs")]
 mod database_lock;
 mod engine;
 mod lifecycle;
 mod logging;
+#[cfg(unix)]
 mod names;
+#[cfg(unix)]
 mod own_session;
 mod server;
 mod service;
+#[cfg(unix)]
 mod service_manager;
+#[cfg_attr(windows, path = "single_instance/windows.rs")]
 mod single_instance;
+#[cfg_attr(windows, path = "surroundings/windows.rs")]
+mod surroundings;
 mod transport;
+#[cfg(windows)]
+mod user;
 
 use std::process::ExitCode;
 
@@ -23,8 +32,8 @@ use anyhow::Context as _;
 
 use args::Arguments;
 use config::Asked;
-use service_manager::ServiceManager;
 use single_instance::SingleInstance;
+use surroundings::Surroundings;
 
 fn main() -> ExitCode {
     // It touches nothing, so that --help works while a daemon runs.
@@ -39,13 +48,14 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    #[cfg(unix)]
     if arguments.own_session {
         own_session::begin();
     }
-    let service_manager = ServiceManager::of_this_process();
+    let surroundings = Surroundings::of_this_process();
     logging::start(arguments.log_format);
     tracing::info!("Starting SQLite daemon");
     let places = arguments.places()?;
-    let _lock = SingleInstance::acquire(&places.lock_file).context("Failed to acquire single-instance lock")?; // freed last
-    server::run(arguments, &places, service_manager)
+    let _lock = SingleInstance::acquire(&places).context("Failed to acquire single-instance lock")?; // freed last
+    server::run(arguments, &places, surroundings)
 }

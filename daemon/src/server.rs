@@ -17,25 +17,25 @@ use crate::{
     engine::Database,
     lifecycle::{Lifecycle, Signals},
     service::{self, Dispatch, Limits, Service},
-    service_manager::{self, ServiceManager},
-    transport::{self, Access, Listener},
+    surroundings::{self, Surroundings},
+    transport::{self, Access},
 };
 
 type SkylineDb = SkylineDbServiceServer<Service>;
 
 /// Runs the daemon until it is told to end.
-pub(crate) fn run(arguments: &Arguments, places: &Places, service_manager: ServiceManager) -> anyhow::Result<()> {
-    raise_open_files_limit();
+pub(crate) fn run(arguments: &Arguments, places: &Places, surroundings: Surroundings) -> anyhow::Result<()> {
+    surroundings::raise_open_files_limit();
     let mut runtime = Builder::new_multi_thread();
     let runtime = runtime.worker_threads(arguments.threads().get()).enable_all().build();
     let runtime = runtime.context("cannot start the runtime")?;
-    let outcome = runtime.block_on(serve(arguments, places, service_manager));
+    let outcome = runtime.block_on(serve(arguments, places, surroundings));
     // Threads that still run a statement are not waited for: its client takes no answer any more.
     runtime.shutdown_background();
     outcome
 }
 
-async fn serve(arguments: &Arguments, places: &Places, mut service_manager: ServiceManager) -> anyhow::Result<()> {
+async fn serve(arguments: &Arguments, places: &Places, mut surroundings: Surroundings) -> anyhow::Result<()> {
     let start_time = SystemTime::now();
     let signals = Signals::listen().context("cannot listen for signals")?;
     let (socket_file, policy) = (arguments.access.socket_file()?, arguments.access.policy()?);
@@ -44,14 +44,7 @@ async fn serve(arguments: &Arguments, places: &Places, mut service_manager: Serv
     let _database_lock = DatabaseLock::acquire(&path)?;
     let database = Database::open(config).with_context(|| format!("cannot open the database {}", path.display()))?;
     let database = Arc::new(database);
-    let listener = if let Some(socket) = service_manager.socket()? {
-        Listener::of_service_manager(socket)?
-    } else {
-        if let Some(surprise) = policy.surprise() {
-            tracing::warn!("{surprise}");
-        }
-        Listener::bind(&places.endpoint, socket_file)?
-    };
+    let listener = surroundings.listen(&places.endpoint, socket_file, &policy)?;
     let endpoint = listener.path();
 
     let lifecycle = Lifecycle::new(arguments.times());
@@ -73,7 +66,7 @@ async fn serve(arguments: &Arguments, places: &Places, mut service_manager: Serv
         .prepare();
 
     tracing::info!("IPC server listening");
-    service_manager::ready(&format!("Serving {} on {}", path.display(), endpoint.display()));
+    surroundings.ready(format!("Serving {} on {}", path.display(), endpoint.display()));
     tracing::debug!(
         socket = %endpoint.display(), lock = %places.lock_file.display(), database = %path.display(), "serving"
     );
@@ -86,16 +79,16 @@ async fn serve(arguments: &Arguments, places: &Places, mut service_manager: Serv
             &lifecycle
         ),
         lifecycle.run(signals),
-        not_serving_when_draining(&lifecycle, health),
+        not_serving_when_draining(&lifecycle, health, &surroundings),
     );
     tokio::task::spawn_blocking(move || database.close()).await.context("closing the database failed")?;
     tracing::info!("Daemon stopped");
     Ok(())
 }
 
-async fn not_serving_when_draining(lifecycle: &Lifecycle, health: HealthReporter) {
+async fn not_serving_when_draining(lifecycle: &Lifecycle, health: HealthReporter, surroundings: &Surroundings) {
     lifecycle.draining().cancelled().await;
-    service_manager::stopping();
+    surroundings.stopping();
     health.set_not_serving::<SkylineDb>().await;
     health.set_service_status("", tonic_health::ServingStatus::NotServing).await;
 }
@@ -105,13 +98,4 @@ fn reflection() -> tonic_reflection::server::Builder<'static> {
         .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET) // so that ErrorInfo can be read
-}
-
-/// Connections are file descriptors, and the usual soft limit of 1,024 is meant for programs that use select().
-fn raise_open_files_limit() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let limit = getrlimit(Resource::Nofile);
-    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
-        tracing::debug!(%error, "cannot raise the limit of open files");
-    }
 }

@@ -18,6 +18,7 @@ use rustix::{
     io::Errno,
     process::{Pid, test_kill_process},
 };
+use skylinedb::scope::Places;
 
 /// How long to wait for the holder's PID: it takes the lock first and writes its PID then.
 const PID_WAIT: Duration = Duration::from_secs(1);
@@ -34,7 +35,8 @@ pub(crate) struct SingleInstance {
 
 impl SingleInstance {
     /// Takes the lock, or says who has it.
-    pub(crate) fn acquire(path: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn acquire(places: &Places) -> anyhow::Result<Self> {
+        let path = &places.lock_file;
         let mut file = file::open(path)?;
         match file.try_lock() {
             Ok(()) => {}
@@ -126,11 +128,11 @@ mod tests {
     #[test]
     fn the_lock_is_free_again_when_it_is_dropped() {
         let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("deep/er.lock");
-        let first = SingleInstance::acquire(&path).expect("the lock");
-        let error = SingleInstance::acquire(&path).expect_err("it is held").to_string();
+        let places = Places::at(&folder.path().join("deep/er.sock"));
+        let first = SingleInstance::acquire(&places).expect("the lock");
+        let error = SingleInstance::acquire(&places).expect_err("it is held").to_string();
         assert!(error.ends_with(&format!("Held by PID: {}", std::process::id())), "{error}");
         drop(first);
-        SingleInstance::acquire(&path).expect("the lock again");
+        SingleInstance::acquire(&places).expect("the lock again");
     }
 }

@@ -8,8 +8,11 @@ use std::{
     process::{Child, Command, ExitStatus, Stdio},
 };
 
-use super::{StartOptions, Target};
-use crate::{endpoint::ENDPOINT_VARIABLE, error::Error};
+use super::{StartOptions, Target, platform};
+use crate::{
+    endpoint::{ENDPOINT_VARIABLE, Endpoint},
+    error::Error,
+};
 
 /// The environment variable that names the daemon's program.
 pub const DAEMON_VARIABLE: &str = "SKYLINEDB_DAEMON";
@@ -53,9 +56,8 @@ impl Program {
         if let Some(lock_file) = &options.lock_file {
             command.arg("--lock-file").arg(lock_file);
         }
-        // It leaves this program's session, terminal and files itself: std cannot do that between fork and exec without
-        // `unsafe`.
-        command.arg("--own-session").args(&options.arguments);
+        platform::detach(&mut command);
+        command.args(&options.arguments);
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().map_err(|error| {
             Error::Start(format!(
                 "cannot run {}: {error}. Install skylinedb-daemon beside this program or on the PATH, or name it in \
@@ -109,28 +111,15 @@ impl Drop for Program {
 }
 
 fn default_log_file(options: &StartOptions) -> Result<PathBuf, Error> {
-    if let Some(endpoint) = &options.endpoint {
-        return Ok(endpoint.path().with_extension("log"));
-    }
-    state_folder().map(|state| state.join("daemon.log")).ok_or_else(|| {
-        Error::Start("neither XDG_STATE_HOME nor HOME is set: say where the daemon is to write its log".to_owned())
-    })
-}
-
-/// Where SkylineDB's programs keep this user's files that are not data, such as logs: the folder `skylinedb` in
-/// `$XDG_STATE_HOME`, without that variable in `$HOME/.local/state`. `None` without either.
-#[must_use]
-pub fn state_folder() -> Option<PathBuf> {
-    let folder = |variable| env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let state = folder("XDG_STATE_HOME").or_else(|| folder("HOME").map(|home| home.join(".local/state")));
-    state.map(|state| state.join("skylinedb"))
+    let log = platform::log_file(options.endpoint.as_ref().map(Endpoint::path));
+    log.ok_or_else(|| Error::Start(format!("{}: say where the daemon is to write its log", platform::HOME_VARIABLES)))
 }
 
 fn find() -> PathBuf {
-    const NAME: &str = "skylinedb-daemon";
+    let name = format!("skylinedb-daemon{}", env::consts::EXE_SUFFIX);
     if let Some(program) = env::var_os(DAEMON_VARIABLE).filter(|program| !program.is_empty()) {
         return program.into();
     }
-    let beside = env::current_exe().ok().map(|own| own.with_file_name(NAME));
-    beside.filter(|program: &PathBuf| Path::is_file(program)).unwrap_or_else(|| NAME.into())
+    let beside = env::current_exe().ok().map(|own| own.with_file_name(&name));
+    beside.filter(|program: &PathBuf| Path::is_file(program)).unwrap_or_else(|| name.into())
 }

@@ -11,7 +11,7 @@ use crate::{
     client::Client,
     endpoint::Endpoint,
     error::Error,
-    scope::{Scope, canonical_database},
+    scope::{Scope, canonical_database, is_same_database},
 };
 
 /// How long one attempt may take. Whoever listens there and does not answer is asked again.
@@ -81,7 +81,7 @@ impl Target {
     pub(super) async fn check(&self, client: &Client) -> Result<(), Error> {
         let Some(wanted) = &self.database else { return Ok(()) };
         let pong = client.clone().with_timeout(ATTEMPT_TIME).ping().await?;
-        if canonical_database(wanted).ok().is_some_and(|wanted| wanted.to_str() == Some(&pong.database)) {
+        if canonical_database(wanted).ok().is_some_and(|wanted| is_same_database(&wanted, &pong.database)) {
             return Ok(());
         }
         Err(Error::Start(format!(

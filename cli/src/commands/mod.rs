@@ -18,7 +18,7 @@ use std::{future::Future, path::Path, time::Duration};
 use clap::CommandFactory as _;
 use skylinedb::{
     Client, Endpoint, Params,
-    scope::{Scope, canonical_database},
+    scope::{Scope, canonical_database, is_same_database},
     start::StartOptions,
 };
 
@@ -72,7 +72,7 @@ async fn connect(daemon: &DaemonArguments) -> Result<Client, Failure> {
     };
     if let Some(wanted) = database {
         let pong = client.ping().await?;
-        if wanted.to_str() != Some(&pong.database) {
+        if !is_same_database(&wanted, &pong.database) {
             return Err(Failure::refused(format!(
                 "the daemon at {} has another database, {}, and not {}; nothing was sent to it",
                 client.endpoint(),

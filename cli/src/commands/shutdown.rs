@@ -1,17 +1,15 @@
 //! `shutdown`: has the daemon end, and waits until it has.
 
 use std::{
-    fs,
     io::{self, Write},
     time::{Duration, Instant},
 };
-
-use rustix::process::{Pid, test_kill_process};
 
 use super::connect;
 use crate::{
     args::{DaemonArguments, ShutdownArguments},
     failure::{Failure, say},
+    process::is_running,
 };
 
 /// A drain has a limit of its own, 10 s if nobody says otherwise; then connections and the database are closed.
@@ -55,40 +53,5 @@ pub(super) async fn run(
 async fn gone(pid: u32) {
     while is_running(pid) {
         tokio::time::sleep(POLL).await;
-    }
-}
-
-/// A zombie does not run: it holds nothing, and how long it stays is its parent's business.
-fn is_running(pid: u32) -> bool {
-    if let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) {
-        // The state comes after the program's name, which is in parentheses and may have some itself.
-        let state = stat.rsplit_once(')').and_then(|(_, rest)| rest.trim_start().chars().next());
-        return !matches!(state, Some('Z' | 'X'));
-    }
-    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
-    pid.is_some_and(|pid| !matches!(test_kill_process(pid), Err(rustix::io::Errno::SRCH)))
-}
-
-#[cfg(test)]
-mod tests {
-    use std::process::{self, Command};
-
-    use super::*;
-
-    #[test]
-    fn a_process_runs_until_it_ends_even_if_nobody_asks_for_its_exit_code() {
-        assert!(is_running(process::id()));
-        let mut child = Command::new("true").spawn().expect("start true");
-        let id = child.id();
-        for _ in 0..1000 {
-            if !is_running(id) {
-                break;
-            }
-            std::thread::sleep(POLL);
-        }
-        assert!(!is_running(id), "as a zombie");
-        child.wait().expect("wait");
-        assert!(!is_running(id), "when it is gone");
-        assert!(!is_running(0) && !is_running(u32::MAX));
     }
 }

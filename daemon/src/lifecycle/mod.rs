@@ -1,6 +1,7 @@
 //! How the daemon ends: no new work (`draining`), until what is in hand is done or its time is up (`cut`), and then
 //! nobody is connected any more (`closing`). It ends when it is told to, or when nobody has used it for long (`usage`).
 
+#[cfg_attr(windows, path = "signals/windows.rs")]
 mod signals;
 mod usage;
 

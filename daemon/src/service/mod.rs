@@ -213,7 +213,7 @@ impl proto::skyline_db_service_server::SkylineDbService for Service {
             )
         })?;
         if let Some(peer) = request.extensions().get::<Peer>() {
-            tracing::debug!(uid = peer.uid, pid = peer.pid, "a session begins");
+            peer.log("a session begins");
         }
         let session = Box::new(Session::new(self.clone(), request.into_inner(), permit)); // it is moved with every answer
         let stream = futures_util::stream::unfold(session, |mut session| async {

@@ -21,7 +21,7 @@ const GROUPS_TIME: Duration = Duration::from_secs(5);
 const LOG_PAUSE: Duration = Duration::from_secs(1);
 
 /// Who is at the other end of a connection, as it was when it connected.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Peer {
     pub(crate) uid: u32,
     /// The process's primary group.
@@ -74,6 +74,11 @@ impl Peer {
     pub(crate) fn of(stream: &UnixStream) -> std::io::Result<Self> {
         stream.peer_cred().map(Self::from)
     }
+
+    /// Tells the debug log what this peer has begun.
+    pub(crate) fn log(&self, event: &str) {
+        tracing::debug!(target: "skylinedb_daemon::transport", uid = self.uid, gid = self.gid, pid = self.pid, "{event}");
+    }
 }
 
 impl From<UCred> for Peer {
@@ -99,7 +104,7 @@ impl Policy {
         self.socket_mode & 0o022 != 0
     }
 
-    fn decide(&self, peer: Peer) -> Decision {
+    fn decide(&self, peer: &Peer) -> Decision {
         if peer.uid == self.own_uid || peer.uid == 0 {
             return Decision::Admit;
         }
@@ -141,7 +146,7 @@ impl Access {
     }
 
     /// Whether this peer may come in.
-    pub(crate) async fn admits(&self, peer: Peer) -> bool {
+    pub(crate) async fn admits(&self, peer: &Peer) -> bool {
         match self.policy.decide(peer) {
             Decision::Admit => true,
             Decision::Refuse => false,
@@ -163,7 +168,7 @@ impl Access {
     }
 
     /// Tells the log that a peer was refused; not more often than once a second.
-    pub(crate) fn log_refused(&self, peer: Peer) {
+    pub(crate) fn log_refused(&self, peer: &Peer) {
         let Some(unsaid) = self.refused.lock().unwrap_or_else(PoisonError::into_inner).count(Instant::now()) else {
             return;
         };
@@ -177,7 +182,7 @@ impl Access {
 }
 
 /// What a refused peer is told, whatever it asks for.
-pub(crate) fn refusal(peer: Peer) -> String {
+pub(crate) fn refusal(peer: &Peer) -> String {
     format!(
         "this daemon serves other users than yours ({peer}), and nothing of the request was run; whoever runs it can let you \
          in: skylinedb-daemon --help, --socket-mode and --allow-uid"
@@ -213,8 +218,8 @@ mod tests {
     #[test]
     fn the_own_user_and_root_always_come_in() {
         for policy in [policy(0o600, &[], &[]), policy(0o660, &[2000], &[]), policy(0o666, &[], &[3000])] {
-            assert_eq!(policy.decide(peer(OWN, 7)), Decision::Admit, "{policy:?}");
-            assert_eq!(policy.decide(peer(0, 7)), Decision::Admit, "{policy:?}");
+            assert_eq!(policy.decide(&peer(OWN, 7)), Decision::Admit, "{policy:?}");
+            assert_eq!(policy.decide(&peer(0, 7)), Decision::Admit, "{policy:?}");
         }
     }
 
@@ -234,7 +239,7 @@ mod tests {
             (0o666, &[2000], &[201], Decision::Admit),
         ] {
             let policy = policy(socket_mode, uids, gids);
-            assert_eq!(policy.decide(peer(2000, 200)), decision, "{policy:?}");
+            assert_eq!(policy.decide(&peer(2000, 200)), decision, "{policy:?}");
         }
     }
 
@@ -263,6 +268,6 @@ mod tests {
         let root = Access::new(policy(0o666, &[], &[0]));
         assert!(root.is_member(0).await, "root is in the group root");
         assert!(!root.is_member(4_000_000_000).await, "a user who is not there is in no group");
-        assert!(!root.admits(peer(4_000_000_000, 4_000_000_000)).await);
+        assert!(!root.admits(&peer(4_000_000_000, 4_000_000_000)).await);
     }
 }

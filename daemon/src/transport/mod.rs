@@ -1,8 +1,13 @@
 //! Accepts connections, looks at who it is, and serves each of them HTTP/2. What the requests are is not known here.
 
+#[cfg(unix)]
 mod access;
+#[cfg(windows)]
+mod pipe;
 mod refused;
+#[cfg(unix)]
 mod socket_path;
+#[cfg(unix)]
 mod unix;
 
 use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
@@ -11,12 +16,15 @@ use http::{Request, Response};
 use hyper::{body::Incoming, server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use skylinedb_authority::AnyAuthority;
-use tokio::net::UnixStream;
 use tokio_util::task::TaskTracker;
 use tower::{Service, ServiceExt as _};
 
+#[cfg(unix)]
 pub(crate) use access::{Access, Peer, Policy};
-pub(crate) use unix::{Listener, SocketFile};
+#[cfg(windows)]
+pub(crate) use pipe::{Access, Listener, Peer, Policy, SocketFile, Stream, access};
+#[cfg(unix)]
+pub(crate) use unix::{Listener, SocketFile, Stream};
 
 use crate::lifecycle::Lifecycle;
 use refused::Refused;
@@ -62,7 +70,7 @@ pub(crate) async fn serve<S, B>(
     let refused = Refused::new(refuse);
     let connections = TaskTracker::new();
     let closing = lifecycle.closing();
-    let serve_one = |stream: UnixStream| {
+    let serve_one = |stream: Stream| {
         let peer = match Peer::of(&stream) {
             Ok(peer) => peer,
             Err(error) => {
@@ -74,14 +82,14 @@ pub(crate) async fn serve<S, B>(
         let (http2, service) = (http2.clone(), service.clone());
         let closing = closing.clone();
         connections.spawn(async move {
-            if !access.admits(peer).await {
-                access.log_refused(peer);
-                refused.answer(stream, peer, &closing).await;
+            if !access.admits(&peer).await {
+                access.log_refused(&peer);
+                refused.answer(stream, &peer, &closing).await;
                 return;
             }
-            tracing::debug!(uid = peer.uid, gid = peer.gid, pid = peer.pid, "connected");
+            peer.log("connected");
             let serve = service_fn(move |mut request: Request<Incoming>| {
-                request.extensions_mut().insert(peer);
+                request.extensions_mut().insert(peer.clone());
                 service.clone().oneshot(request)
             });
             let connection = http2.serve_connection(TokioIo::new(AnyAuthority::new(stream)), serve);

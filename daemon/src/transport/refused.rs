@@ -7,10 +7,10 @@ use http::{Request, Response};
 use hyper::{body::Incoming, server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use skylinedb_authority::AnyAuthority;
-use tokio::{net::UnixStream, sync::Semaphore, time::timeout};
+use tokio::{sync::Semaphore, time::timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::access::{self, Peer};
+use super::{Peer, Stream, access};
 
 /// How many are told at once. Whoever comes beyond that is only hung up on: they cannot cost more than this.
 const TOLD_AT_ONCE: usize = 32;
@@ -44,13 +44,16 @@ where
     }
 
     /// Answers whatever the peer asks for, until it goes, its time is up or the daemon closes.
-    pub(super) async fn answer(&self, stream: UnixStream, peer: Peer, closing: &CancellationToken) {
+    pub(super) async fn answer(&self, stream: Stream, peer: &Peer, closing: &CancellationToken) {
         let Ok(_place) = self.places.try_acquire() else {
             return;
         };
         let refuse = self.refuse;
-        let serve =
-            service_fn(move |_: Request<Incoming>| async move { Ok::<_, Infallible>(refuse(access::refusal(peer))) });
+        let text = access::refusal(peer);
+        let serve = service_fn(move |_: Request<Incoming>| {
+            let answer = refuse(text.clone());
+            async move { Ok::<_, Infallible>(answer) }
+        });
         let mut http2 = http2::Builder::new(TokioExecutor::new());
         http2
             .max_concurrent_streams(MAX_CALLS)
@@ -63,9 +66,9 @@ where
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests {
-    use tokio::io::AsyncReadExt as _;
+    use tokio::{io::AsyncReadExt as _, net::UnixStream};
 
     use super::*;
 
@@ -78,7 +81,7 @@ mod tests {
     #[tokio::test]
     async fn a_call_is_answered_with_who_the_peer_is() {
         let (client, server) = UnixStream::pair().expect("a pair");
-        let server = async { Refused::new(refuse).answer(server, PEER, &CancellationToken::new()).await };
+        let server = async { Refused::new(refuse).answer(server, &PEER, &CancellationToken::new()).await };
         let call = async {
             let (mut requests, connection) = h2::client::handshake(client).await.expect("a handshake");
             let connection = tokio::spawn(connection);
@@ -91,7 +94,7 @@ mod tests {
             String::from_utf8(text.to_vec()).expect("UTF-8")
         };
         let ((), text) = tokio::join!(server, call);
-        assert_eq!(text, access::refusal(PEER));
+        assert_eq!(text, access::refusal(&PEER));
         assert!(text.contains("uid 2000, gid 200, pid 1"), "{text}");
     }
 
@@ -100,7 +103,7 @@ mod tests {
         let refused = Refused::new(refuse);
         let _places = refused.places.try_acquire_many(u32::try_from(TOLD_AT_ONCE).expect("a number")).expect("places");
         let (mut client, server) = UnixStream::pair().expect("a pair");
-        refused.answer(server, PEER, &CancellationToken::new()).await;
+        refused.answer(server, &PEER, &CancellationToken::new()).await;
         assert_eq!(client.read(&mut [0]).await.expect("the end"), 0);
     }
 
@@ -108,7 +111,7 @@ mod tests {
     async fn one_who_asks_for_nothing_is_not_listened_to_for_ever() {
         let refused = Refused::new(refuse);
         let (_client, server) = UnixStream::pair().expect("a pair");
-        refused.answer(server, PEER, &CancellationToken::new()).await;
+        refused.answer(server, &PEER, &CancellationToken::new()).await;
         assert_eq!(refused.places.available_permits(), TOLD_AT_ONCE);
     }
 }

@@ -17,6 +17,12 @@ use crate::names;
 /// How long to wait when a connection cannot be accepted, for lack of file descriptors say.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// Who else than a socket's owner can connect: its group, and everybody.
+const OTHERS_WRITE: u32 = 0o022;
+
+/// A connection.
+pub(crate) type Stream = UnixStream;
+
 /// A socket that is listened on.
 #[derive(Debug)]
 pub(crate) struct Listener {
@@ -54,11 +60,26 @@ impl Listener {
         listen().with_context(|| format!("cannot listen on {}", path.display()))
     }
 
-    /// Serves a socket that somebody listens on for the daemon. Where it lies and who can reach it is their affair.
-    pub(crate) fn of_service_manager(socket: std::os::unix::net::UnixListener) -> anyhow::Result<Self> {
+    /// Serves a socket that a service manager listens on for the daemon. Where it lies and who can reach it is their affair; but
+    /// the options must not say less than its mode, or they would let in whom they do not name.
+    pub(crate) fn of_service_manager(
+        socket: std::os::unix::net::UnixListener,
+        file: SocketFile,
+    ) -> anyhow::Result<Self> {
         socket.set_nonblocking(true)?;
         let listener = Self { socket: UnixListener::from_std(socket)?, file: None };
-        tracing::info!("the service manager listens on {}", listener.path().display());
+        let path = listener.path();
+        let mode = fs::symlink_metadata(&path).map(|found| found.mode() & 0o777);
+        let mode = mode.with_context(|| format!("cannot look at the service manager's socket {}", path.display()))?;
+        if file.mode & OTHERS_WRITE != 0 && mode & OTHERS_WRITE & !file.mode != 0 {
+            bail!(
+                "the service manager's socket {} has the mode {mode:04o}, which lets in more users than --socket-mode {:04o} \
+                 says: make SocketMode= in the .socket unit the same",
+                path.display(),
+                file.mode
+            );
+        }
+        tracing::info!("the service manager listens on {}", path.display());
         Ok(listener)
     }
 

@@ -10,13 +10,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use skylinedb::Client;
 
 use super::connect;
 use crate::{
     args::{BenchArguments, BenchFormat, DaemonArguments},
     failure::Failure,
+    process::raise_open_files_limit,
 };
 use load::{Load, Progress};
 use report::Report;
@@ -63,13 +63,6 @@ async fn measure(client: &Client, arguments: &BenchArguments, table: &Table) -> 
     watch.abort();
     report.elapsed = begin.elapsed();
     Ok(report)
-}
-
-/// A client is a file descriptor, and the usual soft limit of 1,024 is meant for programs that use select().
-fn raise_open_files_limit() {
-    let limit = getrlimit(Resource::Nofile);
-    // If it fails, connecting will, and say why.
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
 /// Says on a terminal how it goes.

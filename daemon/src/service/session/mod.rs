@@ -36,8 +36,11 @@ const MAX_READS_AT_ONCE: usize = 32;
 pub(super) struct Session {
     service: Service,
     requests: Streaming<proto::SessionRequest>,
-    /// Whether the client has sent its last request.
+    /// Whether the client has sent its last request, or one that cannot be read.
     is_complete: bool,
+    /// Why no further request can be read. Said last: what is with the writer may be committed at this moment, and the client
+    /// must not take this for its answer.
+    broken: Option<Status>,
     /// Whether the daemon has given up waiting for what is in hand.
     is_cut: bool,
     /// Requests as they came, with the time of their arrival.
@@ -55,7 +58,7 @@ pub(super) struct Session {
 /// What a session has waited for.
 enum Event {
     Answer(proto::SessionResponse),
-    Request(Option<proto::SessionRequest>),
+    Request(Result<Option<proto::SessionRequest>, Status>),
     Idle,
 }
 
@@ -70,6 +73,7 @@ impl Session {
             service,
             requests,
             is_complete: false,
+            broken: None,
             is_cut: false,
             taken: VecDeque::new(),
             held: None,
@@ -114,13 +118,13 @@ impl Session {
             }
             let is_idle = self.ordered.is_idle() && self.independent.is_empty();
             if is_idle && self.is_complete {
-                return Ok(None);
+                return self.broken.take().map_or(Ok(None), Err);
             }
             match self.event(is_idle).await? {
                 Event::Answer(answer) => return Ok(Some(answer)),
                 Event::Request(request) => {
                     self.take(request);
-                    self.take_what_has_come()?;
+                    self.take_what_has_come();
                 }
                 Event::Idle => self.ordered.cut_as_idle(),
             }
@@ -137,10 +141,7 @@ impl Session {
             biased;
             answer = self.independent.next(), if !self.independent.is_empty() => Ok(Event::Answer(answer)),
             answer = self.ordered.next(), if !self.ordered.is_idle() => Ok(Event::Answer(answer)),
-            request = self.requests.message(), if takes_more => {
-                let limit = self.service.limits.message_bytes;
-                Ok(Event::Request(request.map_err(|status| dispatch::in_own_words(status, limit))?))
-            }
+            request = self.requests.message(), if takes_more => Ok(Event::Request(request)),
             () = self.service.lifecycle.draining().cancelled(), if may_end => Err(shutting_down().into()),
             () = tokio::time::sleep(idle_limit.unwrap_or_default()), if idle_limit.is_some() => Ok(Event::Idle),
         }
@@ -151,21 +152,25 @@ impl Session {
     }
 
     /// Takes the requests that are there without waiting, so that short reads can share a snapshot.
-    fn take_what_has_come(&mut self) -> Result<(), Status> {
+    fn take_what_has_come(&mut self) {
         while self.takes_more()
             && let Some(request) = self.requests.message().now_or_never()
         {
-            let limit = self.service.limits.message_bytes;
-            self.take(request.map_err(|status| dispatch::in_own_words(status, limit))?);
+            self.take(request);
         }
-        Ok(())
     }
 
-    fn take(&mut self, request: Option<proto::SessionRequest>) {
+    fn take(&mut self, request: Result<Option<proto::SessionRequest>, Status>) {
         match request {
-            None => self.is_complete = true,
-            Some(proto::SessionRequest { request: Some(RequestKind::Cancel(cancel)), .. }) => self.cancel(cancel.id),
-            Some(request) => self.taken.push_back((Instant::now(), request)),
+            Err(status) => {
+                self.broken = Some(dispatch::in_own_words(status, self.service.limits.message_bytes));
+                self.is_complete = true;
+            }
+            Ok(None) => self.is_complete = true,
+            Ok(Some(proto::SessionRequest { request: Some(RequestKind::Cancel(cancel)), .. })) => {
+                self.cancel(cancel.id);
+            }
+            Ok(Some(request)) => self.taken.push_back((Instant::now(), request)),
         }
     }
 

@@ -1,0 +1,51 @@
+//! What the daemon is started in on Unix: a service manager perhaps, and the limits of its process.
+
+use std::path::Path;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::{
+    service_manager::ServiceManager,
+    transport::{Listener, Policy, SocketFile},
+};
+
+/// What is there before the daemon does anything.
+pub(crate) struct Surroundings {
+    service_manager: ServiceManager,
+}
+
+impl Surroundings {
+    /// Looks at the environment, and changes it: only while there is no other thread.
+    pub(crate) fn of_this_process() -> Self {
+        Self { service_manager: ServiceManager::of_this_process() }
+    }
+
+    /// Takes the socket that the service manager listens on for the daemon, or listens on an own one.
+    pub(crate) fn listen(&mut self, endpoint: &Path, file: SocketFile, policy: &Policy) -> anyhow::Result<Listener> {
+        if let Some(socket) = self.service_manager.socket()? {
+            return Listener::of_service_manager(socket, file);
+        }
+        if let Some(surprise) = policy.surprise() {
+            tracing::warn!("{surprise}");
+        }
+        Listener::bind(endpoint, file)
+    }
+
+    /// Tells the service manager that the daemon serves.
+    pub(crate) fn ready(&self, status: String) {
+        self.service_manager.ready(status);
+    }
+
+    /// Tells the service manager that the daemon ends.
+    pub(crate) fn stopping(&self) {
+        self.service_manager.stopping();
+    }
+}
+
+/// Connections are file descriptors, and the usual soft limit of 1,024 is meant for programs that use select().
+pub(crate) fn raise_open_files_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+        tracing::debug!(%error, "cannot raise the limit of open files");
+    }
+}

@@ -1,0 +1,28 @@
+//! A Unix domain socket.
+
+use std::{io, path::Path};
+
+use tokio::{
+    net::UnixStream,
+    time::{Instant, sleep},
+};
+
+use super::{CROWD_PATIENCE, CROWD_PAUSE};
+
+/// A Unix socket whose queue is full refuses at once (EAGAIN), unlike one of TCP: that does not mean that nobody is there.
+pub(crate) async fn open(path: &Path) -> io::Result<UnixStream> {
+    let begin = Instant::now();
+    loop {
+        match UnixStream::connect(path).await {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && begin.elapsed() < CROWD_PATIENCE => {
+                sleep(CROWD_PAUSE).await;
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
+/// Whether somebody listens there.
+pub(crate) fn look(path: &Path) -> io::Result<()> {
+    std::os::unix::net::UnixStream::connect(path).map(drop)
+}
