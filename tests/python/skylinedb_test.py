@@ -29,7 +29,7 @@ class Token(grpc.UnaryUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor,
 
 def open_channel():
     """A channel to the daemon that `SKYLINEDB_ENDPOINT` names; by the proxy `SKYLINEDB_TEST_PROXY`, if there is one."""
-    target = os.environ.get("SKYLINEDB_TEST_PROXY", "unix:" + os.environ["SKYLINEDB_ENDPOINT"])
+    target = os.environ.get("SKYLINEDB_TEST_PROXY") or "unix:" + os.environ["SKYLINEDB_ENDPOINT"]
     return grpc.insecure_channel(target, options=OPTIONS)
 
 
