@@ -14,7 +14,11 @@ use tonic::transport::{Channel, Endpoint as Uri};
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 use tower::service_fn;
 
-use crate::{endpoint::Endpoint, error::Error, proto::v1::skyline_db_service_client::SkylineDbServiceClient};
+use crate::{
+    endpoint::Endpoint,
+    error::{Error, root_cause},
+    proto::v1::skyline_db_service_client::SkylineDbServiceClient,
+};
 
 pub(crate) use platform::{look, open};
 
@@ -66,12 +70,4 @@ pub(crate) async fn check_health(channel: Channel, endpoint: &Endpoint) -> Resul
         ServingStatus::Serving => Ok(()),
         _ => Err(Error::Start(format!("the daemon at {endpoint} is ending"))),
     }
-}
-
-fn root_cause(error: &tonic::transport::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
 }

@@ -191,21 +191,22 @@ fn is_of_http2(status: &Status) -> bool {
 
 /// Whether the daemon has said that it ends, and that it has not looked at this request and those after it (RFC 9113, 6.8).
 fn is_refused_by_goaway(status: &Status) -> bool {
-    let mut sources = std::iter::successors(std::error::Error::source(status), |&error| error.source());
-    sources.any(|error| {
-        error.downcast_ref::<h2::Error>().is_some_and(|error| {
-            error.is_go_away() && error.is_remote() && error.reason() == Some(h2::Reason::NO_ERROR)
-        })
-    })
+    sources(status)
+        .filter_map(|error| error.downcast_ref::<h2::Error>())
+        .any(|error| error.is_go_away() && error.is_remote() && error.reason() == Some(h2::Reason::NO_ERROR))
 }
 
 fn has_source<E: std::error::Error + 'static>(status: &Status) -> bool {
-    let mut sources = std::iter::successors(std::error::Error::source(status), |&error| error.source());
-    sources.any(<dyn std::error::Error>::is::<E>)
+    sources(status).any(<dyn std::error::Error>::is::<E>)
 }
 
-fn root_cause(status: &Status) -> String {
-    let mut cause: &dyn std::error::Error = status;
+fn sources(status: &Status) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
+    std::iter::successors(std::error::Error::source(status), |&error| error.source())
+}
+
+/// The words of the innermost error, which says what has happened.
+pub(crate) fn root_cause(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
     while let Some(source) = cause.source() {
         cause = source;
     }

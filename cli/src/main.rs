@@ -5,7 +5,6 @@
 
 mod args;
 mod commands;
-mod documents;
 mod dump;
 mod excerpt;
 mod failure;

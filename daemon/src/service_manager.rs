@@ -3,6 +3,7 @@
 //! `sd_listen_fds(3)`, `sd_notify(3)`, `sd_watchdog_enabled(3)`.
 
 use std::{
+    env,
     os::unix::net::UnixListener,
     sync::mpsc::{SyncSender, sync_channel},
     thread,
@@ -15,6 +16,9 @@ use sd_notify::NotifyState;
 
 const ONE_SOCKET: &str = "leave one ListenStream= with a path in the .socket unit";
 
+/// Where it wants to be told.
+const NOTIFY_SOCKET: &str = "NOTIFY_SOCKET";
+
 /// A shorter limit is none: systemd takes 0 so, and nobody means a few microseconds.
 const WATCHDOG_MIN: Duration = Duration::from_millis(2);
 
@@ -24,7 +28,8 @@ const UNSAID_MAX: usize = 16;
 /// The service manager that has started this process, if one has.
 pub(crate) struct ServiceManager {
     sockets: ListenFd,
-    says: SyncSender<Said>,
+    /// `None` if it does not want to be told.
+    says: Option<SyncSender<Said>>,
 }
 
 enum Said {
@@ -37,9 +42,12 @@ impl ServiceManager {
     /// Looks at what it has left in the environment, and removes what is about sockets: only while there is no other thread.
     pub(crate) fn of_this_process() -> Self {
         let sockets = ListenFd::from_env();
-        let (says, said) = sync_channel(UNSAID_MAX);
-        // A thread of its own: to say something can block for as long as nobody listens.
-        thread::spawn(move || said.iter().for_each(|said| say(&said)));
+        let says = env::var_os(NOTIFY_SOCKET).map(|_| {
+            let (says, said) = sync_channel(UNSAID_MAX);
+            // A thread of its own: to say something can block for as long as nobody listens.
+            thread::spawn(move || said.iter().for_each(|said| say(&said)));
+            says
+        });
         Self { sockets, says }
     }
 
@@ -74,9 +82,9 @@ impl ServiceManager {
     /// Says that the daemon serves, and goes on saying that it is alive: to the very end, as long as the runtime has a thread
     /// for it. What one client asks for must not look like a daemon that hangs, however long it takes.
     pub(crate) fn ready(&self, status: String) {
-        let _ = self.says.try_send(Said::Ready(status)); // nothing is said yet, so there is room
+        let Some(says) = self.says.clone() else { return };
+        let _ = says.try_send(Said::Ready(status)); // nothing is said yet, so there is room
         let Some(limit) = sd_notify::watchdog_enabled().filter(|limit| *limit >= WATCHDOG_MIN) else { return };
-        let says = self.says.clone();
         tokio::spawn(async move {
             let mut beat = tokio::time::interval(limit / 2);
             loop {
@@ -88,7 +96,9 @@ impl ServiceManager {
 
     /// Says that the daemon ends.
     pub(crate) fn stopping(&self) {
-        let _ = self.says.try_send(Said::Stopping);
+        if let Some(says) = &self.says {
+            let _ = says.try_send(Said::Stopping); // if there is no room, nobody listens
+        }
     }
 }
 
@@ -102,6 +112,6 @@ fn say(said: &Said) {
         }
     };
     if let Err(error) = outcome {
-        tracing::warn!(%error, "cannot tell the service manager how this daemon is ($NOTIFY_SOCKET)");
+        tracing::warn!(%error, "cannot tell the service manager how this daemon is (${NOTIFY_SOCKET})");
     }
 }

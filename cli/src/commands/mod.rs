@@ -24,7 +24,6 @@ use skylinedb::{
 
 use crate::{
     args::{Arguments, Command, DaemonArguments},
-    documents,
     failure::Failure,
     params::Parameter,
 };
@@ -42,7 +41,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Daemons(arguments) => within(timeout, daemons::run(&daemon, &arguments)).await,
         Command::Proxy(arguments) => proxy::run(daemon, timeout, arguments).await,
         Command::Shutdown(arguments) => shutdown::run(&daemon, timeout, &arguments).await,
-        Command::GenerateDocuments { folder } => documents::write(Arguments::command(), &folder)
+        Command::GenerateDocuments { folder } => skylinedb_documents::write(Arguments::command(), &folder)
             .map_err(|error| Failure::refused(format!("cannot write into {}: {error}", folder.display()))),
     }
 }

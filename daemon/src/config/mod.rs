@@ -1,7 +1,6 @@
 //! Where each option's value comes from: the command line, before the environment (`SKYLINEDB_` and the option's name), before
 //! a file in TOML, before the default. Which options there are, and what they may be, is known to `args` alone.
 
-mod documents;
 mod file;
 mod print;
 
@@ -38,7 +37,7 @@ pub(crate) fn read() -> anyhow::Result<Asked> {
     // Once without the file, to know which file; --help and mistakes on the command line end it here.
     let matches = command.clone().get_matches();
     if let Some(folder) = matches.get_one::<PathBuf>("generate_documents") {
-        documents::write(plain, folder).with_context(|| format!("cannot write into {}", folder.display()))?;
+        skylinedb_documents::write(plain, folder).with_context(|| format!("cannot write into {}", folder.display()))?;
         return Ok(Asked::Done(ExitCode::SUCCESS));
     }
     let file = match matches.get_one::<PathBuf>("config") {

@@ -14,6 +14,9 @@ use tokio::net::{UnixStream, unix::UCred};
 
 use crate::names;
 
+/// The permissions of a socket's file with which others than its owner can connect: its group, or everybody.
+pub(super) const OTHERS_CONNECT: u32 = 0o022;
+
 /// How long a user's groups are remembered. A connection a second from each user asks the name service once.
 const GROUPS_TIME: Duration = Duration::from_secs(5);
 
@@ -101,7 +104,7 @@ impl Policy {
 
     /// Whether users other than the socket's owner may connect by the mode that was asked for.
     fn is_widened(&self) -> bool {
-        self.socket_mode & 0o022 != 0
+        self.socket_mode & OTHERS_CONNECT != 0
     }
 
     fn decide(&self, peer: &Peer) -> Decision {

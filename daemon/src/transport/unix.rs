@@ -11,14 +11,14 @@ use anyhow::{Context as _, bail};
 use rustix::{fs::Mode, process::umask};
 use tokio::net::{UnixListener, UnixStream};
 
-use super::socket_path::{self, Found};
+use super::{
+    access::OTHERS_CONNECT,
+    socket_path::{self, Found},
+};
 use crate::names;
 
 /// How long to wait when a connection cannot be accepted, for lack of file descriptors say.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-
-/// Who else than a socket's owner can connect: its group, and everybody.
-const OTHERS_WRITE: u32 = 0o022;
 
 /// A connection.
 pub(crate) type Stream = UnixStream;
@@ -71,7 +71,7 @@ impl Listener {
         let path = listener.path();
         let mode = fs::symlink_metadata(&path).map(|found| found.mode() & 0o777);
         let mode = mode.with_context(|| format!("cannot look at the service manager's socket {}", path.display()))?;
-        if file.mode & OTHERS_WRITE != 0 && mode & OTHERS_WRITE & !file.mode != 0 {
+        if file.mode & OTHERS_CONNECT != 0 && mode & OTHERS_CONNECT & !file.mode != 0 {
             bail!(
                 "the service manager's socket {} has the mode {mode:04o}, which lets in more users than --socket-mode {:04o} \
                  says: make SocketMode= in the .socket unit the same",

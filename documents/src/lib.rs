@@ -5,8 +5,11 @@ use std::{fs, io, path::Path};
 use clap::{Command, ValueEnum as _};
 use clap_complete::Shell;
 
-/// Writes them into a folder, which is made if it is not there.
-pub(crate) fn write(command: Command, folder: &Path) -> io::Result<()> {
+/// Writes those of a program into a folder, which is made if it is not there.
+///
+/// # Errors
+/// What the system says if a file cannot be written.
+pub fn write(command: Command, folder: &Path) -> io::Result<()> {
     fs::create_dir_all(folder)?;
     let name = command.get_name().to_owned();
     for shell in Shell::value_variants() {
