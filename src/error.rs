@@ -273,6 +273,11 @@ mod tests {
         assert!(matches!(error, Error::ConnectionLost { .. }), "nobody is there, but it was: {error:?}");
         let error = from_source(Code::Cancelled, std::io::Error::other("operation was canceled"));
         assert!(matches!(error, Error::NotRunning { .. }), "it was not sent, and nobody is there: {error:?}");
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_request_that_was_not_sent_may_be_sent_again_to_the_next_daemon() {
         let folder = tempfile::tempdir().expect("a folder");
         let socket = folder.path().join("next.sock");
         let _next = std::os::unix::net::UnixListener::bind(&socket).expect("a socket");
@@ -283,37 +288,42 @@ mod tests {
         );
     }
 
-    /// HTTP/2: a frame's type, settings without a payload, and a GOAWAY that says that no request was looked at.
-    const HEADERS: u8 = 1;
-    const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
-    const GOAWAY: &[u8] = &[0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    #[cfg(unix)]
+    mod goodbye {
+        use super::super::*;
 
-    #[tokio::test]
-    async fn a_request_that_crosses_the_daemons_goodbye_was_not_run() {
-        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-        let folder = tempfile::tempdir().expect("a folder");
-        let socket = folder.path().join("daemon.sock");
-        let listener = tokio::net::UnixListener::bind(&socket).expect("a socket");
-        let daemon = async {
-            let (mut stream, _) = listener.accept().await.expect("a client");
-            stream.write_all(SETTINGS).await.expect("settings");
-            let mut preface = [0; 24];
-            stream.read_exact(&mut preface).await.expect("the preface");
-            loop {
-                let mut header = [0; 9];
-                stream.read_exact(&mut header).await.expect("a frame");
-                if header[3] == HEADERS {
-                    break;
+        /// HTTP/2: a frame's type, settings without a payload, and a GOAWAY that says that no request was looked at.
+        const HEADERS: u8 = 1;
+        const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
+        const GOAWAY: &[u8] = &[0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+
+        #[tokio::test]
+        async fn a_request_that_crosses_the_daemons_goodbye_was_not_run() {
+            use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+            let folder = tempfile::tempdir().expect("a folder");
+            let socket = folder.path().join("daemon.sock");
+            let listener = tokio::net::UnixListener::bind(&socket).expect("a socket");
+            let daemon = async {
+                let (mut stream, _) = listener.accept().await.expect("a client");
+                stream.write_all(SETTINGS).await.expect("settings");
+                let mut preface = [0; 24];
+                stream.read_exact(&mut preface).await.expect("the preface");
+                loop {
+                    let mut header = [0; 9];
+                    stream.read_exact(&mut header).await.expect("a frame");
+                    if header[3] == HEADERS {
+                        break;
+                    }
+                    let mut payload = vec![0; usize::from(header[2])]; // none of these frames is long
+                    stream.read_exact(&mut payload).await.expect("its payload");
                 }
-                let mut payload = vec![0; usize::from(header[2])]; // none of these frames is long
-                stream.read_exact(&mut payload).await.expect("its payload");
-            }
-            stream.write_all(GOAWAY).await.expect("goodbye");
-        };
-        let client = async { crate::Client::connect(socket.as_path()).await.expect("a connection").ping().await };
-        let (answer, ()) = tokio::join!(client, daemon);
-        let error = answer.expect_err("nobody has answered");
-        assert!(matches!(&error, Error::Database(error) if error.reason == "SHUTTING_DOWN"), "{error:?}");
+                stream.write_all(GOAWAY).await.expect("goodbye");
+            };
+            let client = async { crate::Client::connect(socket.as_path()).await.expect("a connection").ping().await };
+            let (answer, ()) = tokio::join!(client, daemon);
+            let error = answer.expect_err("nobody has answered");
+            assert!(matches!(&error, Error::Database(error) if error.reason == "SHUTTING_DOWN"), "{error:?}");
+        }
     }
 
     #[test]
