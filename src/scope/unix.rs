@@ -24,6 +24,17 @@ pub(super) fn places(scope: Scope, database: Option<&str>) -> Option<Places> {
     Some(Places { lock_file: file("lock"), endpoint: file("sock") })
 }
 
+/// A socket's path is written as it is.
+pub(crate) const fn endpoint(path: PathBuf) -> PathBuf {
+    path
+}
+
+/// Whether a socket may be there: that is said by the system when it is to be made or connected to.
+#[expect(clippy::unnecessary_wraps, reason = "as on Windows, where a pipe's name has a form")]
+pub(crate) const fn check_endpoint(_: &Path) -> Result<(), String> {
+    Ok(())
+}
+
 /// The lock that belongs to a socket.
 pub(super) fn lock_of(endpoint: &Path) -> PathBuf {
     endpoint.with_extension("lock")
