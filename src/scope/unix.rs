@@ -11,6 +11,9 @@ use super::{Places, Scope};
 /// The folder of machine scope.
 const MACHINE_FOLDER: &str = "/var/run";
 
+/// Why a user has no place for a socket.
+pub(crate) const NO_PLACES: &str = "neither XDG_RUNTIME_DIR nor HOME is set";
+
 /// The machine's if its folder may be written, otherwise the user's.
 pub(super) fn scope_of_this_user() -> Scope {
     if rustix::fs::access(MACHINE_FOLDER, rustix::fs::Access::WRITE_OK).is_ok() { Scope::Machine } else { Scope::User }

@@ -15,6 +15,9 @@ const SHORT: &str = "pipe:";
 /// What the names of a daemon's pipe and mutex begin with.
 pub(crate) const NAME: &str = "SkylineDBd-v1";
 
+/// Why a user has no name for a pipe.
+pub(crate) const NO_PLACES: &str = "USERNAME is not set";
+
 /// The system's paths of pipes have at most 256 characters.
 const LONGEST_NAME: usize = 256 - PIPES.len();
 

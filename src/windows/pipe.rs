@@ -26,6 +26,7 @@ use windows_permissions::{
 use winsafe::{HPROCESS, co};
 
 use super::user;
+use crate::scope;
 
 /// What every pipe's name begins with.
 pub const PIPES: &str = r"\\.\pipe\";
@@ -164,18 +165,11 @@ pub fn program(pid: u32) -> io::Result<PathBuf> {
 }
 
 fn open(path: &Path) -> io::Result<File> {
-    if !is_pipe(path) {
-        // A file of that name would be opened as readily as a pipe.
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("it is no named pipe; write {PIPES}NAME")));
-    }
+    // A file of that name would be opened as readily as a pipe, and a pipe of another machine, too.
+    scope::check_endpoint(path).map_err(|reason| io::Error::new(io::ErrorKind::InvalidInput, reason))?;
     let mut options = OpenOptions::new();
     options.access_mode(CLIENT_ACCESS).share_mode(0).custom_flags(OVERLAPPED).security_qos_flags(IDENTIFICATION);
     options.open(path)
-}
-
-fn is_pipe(path: &Path) -> bool {
-    let text = path.to_str();
-    text.and_then(|text| text.get(..PIPES.len())).is_some_and(|begin| begin.eq_ignore_ascii_case(PIPES))
 }
 
 /// The user whom a pipe belongs to. Nobody can make one that belongs to somebody else.
