@@ -263,8 +263,8 @@ mod tests {
         assert_eq!(error.retry_after, Some(RetryInfo::MAX_RETRY_DELAY));
     }
 
-    #[tokio::test]
-    async fn the_way_to_the_daemon_has_errors_of_its_own() {
+    #[test]
+    fn the_way_to_the_daemon_has_errors_of_its_own() {
         let refused = ConnectError(Box::new(std::io::Error::from(std::io::ErrorKind::ConnectionRefused)));
         let error = from_source(Code::Unavailable, refused);
         assert!(matches!(error, Error::NotRunning { .. }), "{error:?}");
@@ -274,6 +274,10 @@ mod tests {
         assert!(matches!(error, Error::ConnectionLost { .. }), "nobody is there, but it was: {error:?}");
         let error = from_source(Code::Cancelled, std::io::Error::other("operation was canceled"));
         assert!(matches!(error, Error::NotRunning { .. }), "it was not sent, and nobody is there: {error:?}");
+    }
+
+    #[tokio::test]
+    async fn a_request_that_was_not_sent_may_be_sent_again_to_the_next_daemon() {
         let next = Somebody::listen();
         let error = Error::unsent(&next.endpoint());
         assert!(
