@@ -232,6 +232,7 @@ mod tests {
     use tonic_types::{ErrorDetails, RetryInfo};
 
     use super::*;
+    use crate::connector::Somebody;
 
     #[test]
     fn a_status_of_the_daemon_keeps_every_fact() {
@@ -275,55 +276,46 @@ mod tests {
         assert!(matches!(error, Error::NotRunning { .. }), "it was not sent, and nobody is there: {error:?}");
     }
 
-    #[test]
-    #[cfg(unix)]
-    fn a_request_that_was_not_sent_may_be_sent_again_to_the_next_daemon() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let socket = folder.path().join("next.sock");
-        let _next = std::os::unix::net::UnixListener::bind(&socket).expect("a socket");
-        let error = Error::unsent(&Endpoint::new(&socket));
+    #[tokio::test]
+    async fn a_request_that_was_not_sent_may_be_sent_again_to_the_next_daemon() {
+        let next = Somebody::listen();
+        let error = Error::unsent(&next.endpoint());
         assert!(
             matches!(&error, Error::Database(error) if error.reason == "SHUTTING_DOWN"),
             "the next is there: {error:?}"
         );
     }
 
-    #[cfg(unix)]
-    mod goodbye {
-        use super::super::*;
+    /// HTTP/2: a frame's type, settings without a payload, and a GOAWAY that says that no request was looked at.
+    const HEADERS: u8 = 1;
+    const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
+    const GOAWAY: &[u8] = &[0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
 
-        /// HTTP/2: a frame's type, settings without a payload, and a GOAWAY that says that no request was looked at.
-        const HEADERS: u8 = 1;
-        const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
-        const GOAWAY: &[u8] = &[0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-
-        #[tokio::test]
-        async fn a_request_that_crosses_the_daemons_goodbye_was_not_run() {
-            use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-            let folder = tempfile::tempdir().expect("a folder");
-            let socket = folder.path().join("daemon.sock");
-            let listener = tokio::net::UnixListener::bind(&socket).expect("a socket");
-            let daemon = async {
-                let (mut stream, _) = listener.accept().await.expect("a client");
-                stream.write_all(SETTINGS).await.expect("settings");
-                let mut preface = [0; 24];
-                stream.read_exact(&mut preface).await.expect("the preface");
-                loop {
-                    let mut header = [0; 9];
-                    stream.read_exact(&mut header).await.expect("a frame");
-                    if header[3] == HEADERS {
-                        break;
-                    }
-                    let mut payload = vec![0; usize::from(header[2])]; // none of these frames is long
-                    stream.read_exact(&mut payload).await.expect("its payload");
+    #[tokio::test]
+    async fn a_request_that_crosses_the_daemons_goodbye_was_not_run() {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let daemon = Somebody::listen();
+        let endpoint = daemon.endpoint();
+        let daemon = async {
+            let mut stream = daemon.accept().await;
+            stream.write_all(SETTINGS).await.expect("settings");
+            let mut preface = [0; 24];
+            stream.read_exact(&mut preface).await.expect("the preface");
+            loop {
+                let mut header = [0; 9];
+                stream.read_exact(&mut header).await.expect("a frame");
+                if header[3] == HEADERS {
+                    break;
                 }
-                stream.write_all(GOAWAY).await.expect("goodbye");
-            };
-            let client = async { crate::Client::connect(socket.as_path()).await.expect("a connection").ping().await };
-            let (answer, ()) = tokio::join!(client, daemon);
-            let error = answer.expect_err("nobody has answered");
-            assert!(matches!(&error, Error::Database(error) if error.reason == "SHUTTING_DOWN"), "{error:?}");
-        }
+                let mut payload = vec![0; usize::from(header[2])]; // none of these frames is long
+                stream.read_exact(&mut payload).await.expect("its payload");
+            }
+            stream.write_all(GOAWAY).await.expect("goodbye");
+        };
+        let client = async { crate::Client::connect(endpoint).await.expect("a connection").ping().await };
+        let (answer, ()) = tokio::join!(client, daemon);
+        let error = answer.expect_err("nobody has answered");
+        assert!(matches!(&error, Error::Database(error) if error.reason == "SHUTTING_DOWN"), "{error:?}");
     }
 
     #[test]

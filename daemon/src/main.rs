@@ -23,8 +23,6 @@ mod single_instance;
 #[cfg_attr(windows, path = "surroundings/windows.rs")]
 mod surroundings;
 mod transport;
-#[cfg(windows)]
-mod user;
 
 use std::process::ExitCode;
 

@@ -16,8 +16,12 @@ impl Surroundings {
     }
 
     /// Listens on the pipe.
-    pub(crate) fn listen(&mut self, endpoint: &Path, file: SocketFile, _: &Policy) -> anyhow::Result<Listener> {
-        Listener::bind(endpoint, file)
+    #[expect(clippy::needless_pass_by_value, reason = "as on Unix, where it is a copy")]
+    pub(crate) fn listen(&mut self, endpoint: &Path, file: SocketFile, policy: &Policy) -> anyhow::Result<Listener> {
+        if let Some(surprise) = policy.surprise() {
+            tracing::warn!("{surprise}");
+        }
+        Listener::bind(endpoint, &file)
     }
 
     /// Nobody wants to be told.
