@@ -37,14 +37,15 @@ use surroundings::Surroundings;
 
 fn main() -> ExitCode {
     // It touches nothing, so that --help works while a daemon runs.
-    let outcome = config::read().and_then(|asked| match asked {
-        Asked::Run(arguments) => run(&arguments).map(|()| ExitCode::SUCCESS),
-        Asked::Done(code) => Ok(code),
-    });
-    outcome.unwrap_or_else(|error| {
-        logging::report(&error);
-        ExitCode::FAILURE
-    })
+    let arguments = match config::read() {
+        Ok(Asked::Run(arguments)) => arguments,
+        Ok(Asked::Done(code)) => return code,
+        Err(error) => return logging::report(&error, config::log_file().as_deref()),
+    };
+    match run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => logging::report(&error, arguments.log_file()),
+    }
 }
 
 fn run(arguments: &Arguments) -> anyhow::Result<()> {
@@ -53,7 +54,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         own_session::begin();
     }
     let surroundings = Surroundings::of_this_process();
-    logging::start(arguments.log_format);
+    logging::start(arguments.log_format, arguments.log_file())?;
     tracing::info!("Starting SQLite daemon");
     let places = arguments.places()?;
     let _lock = SingleInstance::acquire(&places).context("Failed to acquire single-instance lock")?; // freed last

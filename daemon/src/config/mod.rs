@@ -15,7 +15,7 @@ use anyhow::{Context as _, anyhow};
 use clap::{Arg, ArgAction, Command, CommandFactory as _, FromArgMatches as _, ValueHint};
 use skylinedb::scope::Scope;
 
-use crate::args::Arguments;
+use crate::args::{Arguments, STANDARD_ERROR};
 use file::{Entry, File};
 
 /// Options that belong to one start, and to no file or environment.
@@ -35,7 +35,7 @@ pub(crate) fn read() -> anyhow::Result<Asked> {
     check_environment(&plain)?;
     let command = plain.clone().mut_args(with_environment);
     // Once without the file, to know which file; --help and mistakes on the command line end it here.
-    let matches = command.clone().get_matches();
+    let matches = command.clone().try_get_matches()?;
     if let Some(folder) = matches.get_one::<PathBuf>("generate_documents") {
         skylinedb_documents::write(plain, folder).with_context(|| format!("cannot write into {}", folder.display()))?;
         return Ok(Asked::Done(ExitCode::SUCCESS));
@@ -48,13 +48,20 @@ pub(crate) fn read() -> anyhow::Result<Asked> {
         Some(entry) => arg.default_values(entry.values.clone()),
         None => arg,
     });
-    let matches = command.clone().get_matches();
+    let matches = command.clone().try_get_matches()?;
     if matches.get_flag("print_config") {
         print::print(&command, &matches, file.as_ref())?;
         return Ok(Asked::Done(ExitCode::SUCCESS));
     }
     let arguments = Arguments::from_arg_matches(&matches).map_err(|error| anyhow!("{error}"))?;
     Ok(Asked::Run(Box::new(arguments)))
+}
+
+/// The log's file as far as it can be told when `read` has failed.
+pub(crate) fn log_file() -> Option<PathBuf> {
+    let command = Arguments::command().mut_args(with_environment).ignore_errors(true);
+    let path = command.try_get_matches().ok()?.get_one::<PathBuf>("log_file")?.clone();
+    Some(path).filter(|path| path.as_path() != STANDARD_ERROR)
 }
 
 /// Where the file is if nobody says so.
