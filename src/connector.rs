@@ -46,10 +46,10 @@ pub(crate) async fn connect(endpoint: &Endpoint) -> Result<Channel, Error> {
     let channel = Uri::from_static("http://localhost")
         .initial_stream_window_size(CALL_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES);
-    let path = endpoint.path().to_owned();
+    let place = endpoint.clone();
     let connector = service_fn(move |_| {
-        let path = path.clone();
-        async move { open(&path).await.map(TokioIo::new) }
+        let place = place.clone();
+        async move { open(&place).await.map(TokioIo::new) }
     });
     channel
         .connect_with_connector(connector)

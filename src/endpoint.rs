@@ -7,24 +7,39 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::{connector, scope::Scope};
+use crate::{
+    connector,
+    scope::{self, Scope},
+};
 
 /// The environment variable that names the endpoint, for clients and for the daemon.
 pub const ENDPOINT_VARIABLE: &str = "SKYLINEDB_ENDPOINT";
 
-/// The Unix domain socket of a daemon.
+/// The Unix domain socket of a daemon, on Windows its named pipe.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Endpoint {
     path: PathBuf,
+    /// Whether it is where a scope's daemon would be, and nobody has named it: not everybody who listens there is trusted.
+    is_of_scope: bool,
 }
 
 impl Endpoint {
-    /// The endpoint at a socket's path.
+    /// The endpoint at a socket's path; on Windows at a pipe's, `\\\\.\\pipe\\NAME` or, for short, `pipe:NAME`.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into() }
+        Self { path: scope::endpoint(path.into()), is_of_scope: false }
     }
 
-    /// The socket's path.
+    /// An endpoint as it is written on a command line.
+    ///
+    /// # Errors
+    /// Why this cannot be one. On Unix any path can.
+    pub fn parse(path: PathBuf) -> Result<Self, String> {
+        let endpoint = Self::new(path);
+        scope::check_endpoint(&endpoint.path)?;
+        Ok(endpoint)
+    }
+
+    /// The path of the socket or pipe.
     #[must_use]
     pub fn path(&self) -> &std::path::Path {
         &self.path
@@ -50,7 +65,7 @@ impl Endpoint {
     /// What the system says, such as that nobody listens there. While more connect at once than can wait, it tries again
     /// for 5 s.
     pub async fn open(&self) -> io::Result<impl AsyncRead + AsyncWrite + Unpin + Send + use<>> {
-        connector::open(self.path()).await
+        connector::open(self).await
     }
 
     pub(crate) fn from_environment() -> Option<Self> {
@@ -58,7 +73,18 @@ impl Endpoint {
     }
 
     fn all(paths: Vec<PathBuf>) -> Vec<Self> {
-        paths.into_iter().map(Self::new).collect()
+        paths.into_iter().map(Self::of_scope).collect()
+    }
+
+    /// Where a scope's daemon would be.
+    pub(crate) fn of_scope(path: PathBuf) -> Self {
+        Self { path, is_of_scope: true }
+    }
+
+    /// Whether nobody has named it.
+    #[cfg(windows)]
+    pub(crate) fn is_of_scope(&self) -> bool {
+        self.is_of_scope
     }
 }
 

@@ -60,6 +60,9 @@ mod session;
 pub mod start;
 mod statement;
 mod value;
+#[cfg(windows)]
+#[doc(hidden)]
+pub mod windows;
 pub mod wire;
 
 pub use client::{Client, Pong};

@@ -1,6 +1,8 @@
 //! The command line: what may be written, and what `--help` says about it.
 
 mod proxy;
+#[cfg_attr(windows, path = "args/words_windows.rs")]
+mod words;
 
 use std::{
     num::{NonZeroU64, NonZeroUsize},
@@ -10,10 +12,10 @@ use std::{
 
 use clap::{
     Args, Parser, Subcommand, ValueEnum,
-    builder::{PossibleValuesParser, TypedValueParser as _},
+    builder::{PathBufValueParser, PossibleValuesParser, TypedValueParser as _},
 };
 pub(crate) use proxy::{ListenAddress, ProxyArguments};
-use skylinedb::scope::Scope;
+use skylinedb::{Endpoint, scope::Scope};
 
 use crate::{
     output::Format,
@@ -42,10 +44,14 @@ pub(crate) struct Arguments {
 /// Which daemon is meant.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct DaemonArguments {
-    /// The daemon's socket. Without it: $SKYLINEDB_ENDPOINT if it is set; else
-    /// $XDG_RUNTIME_DIR/skylinedb-v1.sock (without that variable $HOME/.skylinedb-v1.sock), then
-    /// /var/run/skylinedb-v1.sock
-    #[arg(long, global = true, value_name = "PATH", help_heading = GLOBAL)]
+    #[arg(
+        long,
+        global = true,
+        help = words::ENDPOINT,
+        value_name = words::ENDPOINT_VALUE,
+        value_parser = PathBufValueParser::new().try_map(endpoint),
+        help_heading = GLOBAL
+    )]
     pub(crate) endpoint: Option<PathBuf>,
     /// Look for the daemon of this scope only; that of a database needs --database
     #[arg(
@@ -68,7 +74,7 @@ pub(crate) struct DaemonArguments {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Is the daemon there, and which one is it?
-    #[command(after_help = PING_HELP)]
+    #[command(after_help = words::PING_HELP)]
     Ping(PingArguments),
     /// Run SQL that may write: a statement or a whole script
     #[command(visible_alias = "exec", after_help = EXECUTE_HELP)]
@@ -80,16 +86,15 @@ pub(crate) enum Command {
     #[command(after_help = IMPORT_HELP)]
     Import(ImportArguments),
     /// Start the daemon in the background, unless it runs already
-    #[command(after_help = START_HELP)]
+    #[command(after_help = words::START_HELP)]
     Start(StartArguments),
     /// List the daemons that run
-    #[command(after_help = DAEMONS_HELP)]
+    #[command(after_help = words::DAEMONS_HELP)]
     Daemons(DaemonsArguments),
     /// Stop the daemon: it finishes the work in hand, then ends
     #[command(after_help = SHUTDOWN_HELP)]
     Shutdown(ShutdownArguments),
-    /// Let clients in that cannot speak the daemon's transport, by another socket or loopback TCP
-    #[command(after_help = proxy::HELP)]
+    #[command(about = words::PROXY, after_help = words::PROXY_HELP)]
     Proxy(ProxyArguments),
     /// Measure how fast the daemon does one kind of work
     #[command(after_help = BENCH_HELP)]
@@ -223,8 +228,7 @@ pub(crate) struct StartArguments {
     /// The database file; it is made if it is not there. Without it data.db in this folder
     #[arg(value_name = "DATABASE", id = "file")]
     pub(crate) database: Option<PathBuf>,
-    /// The daemon's single-instance lock
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, help = words::LOCK_FILE, value_name = words::LOCK_FILE_VALUE)]
     pub(crate) lock_file: Option<PathBuf>,
     /// Where the daemon writes its log
     #[arg(long, value_name = "PATH")]
@@ -323,6 +327,10 @@ pub(crate) enum BenchFormat {
     Json,
 }
 
+fn endpoint(path: PathBuf) -> Result<PathBuf, String> {
+    Endpoint::parse(path).map(|endpoint| endpoint.path().to_owned())
+}
+
 impl BenchArguments {
     pub(crate) fn batch(&self) -> usize {
         match (self.batch, self.workload) {
@@ -355,14 +363,6 @@ Exit codes:
   1  the daemon was reached, but it answered with an error or not in time
   2  a mistake on the command line or in a script; nothing was sent
   3  no daemon is there; the message says where it was looked for";
-
-const PING_HELP: &str = "\
-Examples:
-  skylinedb-cli ping
-  skylinedb-cli ping --format json
-  skylinedb-cli --endpoint /run/app/skylinedb.sock ping --timeout 1s
-
-Exit code 3 means that no daemon is there.";
 
 const EXECUTE_HELP: &str = "\
 Examples:
@@ -425,25 +425,6 @@ The file is CSV (RFC 4180) in UTF-8. Its header names the columns; a table that 
 not there is made with them, as TEXT. Fields come as texts, and become numbers
 where a column is declared INTEGER or REAL. In --mode atomic the daemon's
 --transaction-timeout (60 s) is the limit; --mode batches has none.";
-
-const START_HELP: &str = "\
-Examples:
-  skylinedb-cli start app.db
-  skylinedb-cli start app.db --scope database
-  skylinedb-cli start app.db --endpoint run/app.sock --lock-file run/app.lock
-
-It is done when the daemon serves. If one runs already it says so; that is no
-error, unless it has another database. Every other command starts one, too, if it
-is told to: skylinedb-cli --start query 'SELECT 1'";
-
-const DAEMONS_HELP: &str = "\
-Examples:
-  skylinedb-cli daemons
-  skylinedb-cli daemons --format json
-
-Found are those of the machine, of this user and of databases, and the one at
---endpoint or $SKYLINEDB_ENDPOINT. It asks only those that hold their lock, so it
-starts none, not even where systemd listens for them. JSON is an array.";
 
 const SHUTDOWN_HELP: &str = "\
 Examples:

@@ -2,6 +2,8 @@
 
 #[cfg_attr(windows, path = "args/access_windows.rs")]
 mod access;
+#[cfg_attr(windows, path = "args/words_windows.rs")]
+mod words;
 
 use std::{
     num::NonZeroUsize,
@@ -13,9 +15,12 @@ use std::{
 use anyhow::Context as _;
 use clap::{
     ArgAction, Parser, ValueEnum,
-    builder::{PossibleValuesParser, TypedValueParser as _},
+    builder::{PathBufValueParser, PossibleValuesParser, TypedValueParser as _},
 };
-use skylinedb::scope::{Places, Scope};
+use skylinedb::{
+    Endpoint,
+    scope::{Places, Scope},
+};
 
 use crate::{
     engine::{self, Synchronous},
@@ -23,22 +28,26 @@ use crate::{
 };
 use access::AccessArguments;
 
-/// Owns an SQLite database and serves it to every program of this machine, over a Unix domain socket.
+/// The command line.
 #[derive(Debug, Parser)]
-#[command(name = "skylinedb-daemon", version, after_help = AFTER_HELP)]
+#[command(name = "skylinedb-daemon", version, about = words::ABOUT, after_help = after_help())]
 pub(crate) struct Arguments {
     /// The database file. It and its folders are made if they are not there
     #[arg(value_name = "DATABASE", default_value = "data.db")]
     pub(crate) database: PathBuf,
-    /// Who shares this daemon: it decides where its lock and its socket lie. Without it the machine where /var/run can be
-    /// written, else the user
-    #[arg(long, value_name = "machine|user|database", value_parser = PossibleValuesParser::new(Scope::ALL.map(Scope::name)).try_map(|name| name.parse::<Scope>()), hide_possible_values = true)]
+    #[arg(long, help = words::SCOPE, value_name = "machine|user|database", value_parser = PossibleValuesParser::new(Scope::ALL.map(Scope::name)).try_map(|name| name.parse::<Scope>()), hide_possible_values = true)]
     pub(crate) scope: Option<Scope>,
-    /// The socket to listen on, whatever the scope
-    #[arg(long, value_name = "PATH")]
+    #[arg(
+        long,
+        help = words::ENDPOINT,
+        value_name = words::ENDPOINT_VALUE,
+        value_parser = PathBufValueParser::new().try_map(endpoint)
+    )]
+    #[cfg_attr(windows, arg(value_hint = clap::ValueHint::Other))]
+    // a relative one in a file is not beside the file
     pub(crate) endpoint: Option<PathBuf>,
-    /// The single-instance lock. Without it beside the socket, but .lock instead of .sock
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, help = words::LOCK_FILE, value_name = words::LOCK_FILE_VALUE)]
+    #[cfg_attr(windows, arg(value_hint = clap::ValueHint::Other))]
     pub(crate) lock_file: Option<PathBuf>,
     /// How durable a write is when it is acknowledged
     #[arg(long, value_enum, default_value = "full")]
@@ -49,9 +58,7 @@ pub(crate) struct Arguments {
     /// How the log is written
     #[arg(long, value_enum, default_value = "text")]
     pub(crate) log_format: LogFormat,
-    /// The configuration file. Without it /etc/skylinedb/skylinedb.toml where /var/run can be written, else
-    /// $XDG_CONFIG_HOME/skylinedb/skylinedb.toml (without that variable in $HOME/.config), if it is there
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, help = words::CONFIG, value_name = "PATH")]
     pub(crate) config: Option<PathBuf>,
     /// Print every option's value and where it comes from, as a configuration file, and end
     #[arg(long)]
@@ -140,15 +147,15 @@ pub(crate) const STANDARD_ERROR: &str = "-";
 const LIMITS: &str = "Limits";
 const TIMES: &str = "Time limits (such as 500ms, 5s or 2m)";
 
-const AFTER_HELP: &str = "\
+fn after_help() -> String {
+    format!(
+        "\
 Examples:
   skylinedb-daemon app.db
-  skylinedb-daemon app.db --endpoint run/app.sock --lock-file run/app.lock
-  RUST_LOG=skylinedb_daemon=debug skylinedb-daemon app.db
+  skylinedb-daemon {}
+  {}
 
-It runs until SIGTERM, SIGINT or `skylinedb-cli shutdown`: then it finishes the
-work in hand, empties the write-ahead log and ends. A second signal cuts the
-work short. `skylinedb-cli start app.db` starts it in the background.
+{} `skylinedb-cli start app.db` starts it in the background.
 
 Every option may also be set by an environment variable, SKYLINEDB_ and its name
 (SKYLINEDB_IDLE_TIMEOUT=1h, SKYLINEDB_DATABASE=app.db), or in the configuration
@@ -158,7 +165,12 @@ then the file.
 Exit codes:
   0  it has run and has been shut down
   1  it could not start, and says why; or another daemon holds the lock
-  2  a mistake on the command line";
+  2  a mistake on the command line",
+        words::EXAMPLE,
+        words::EXAMPLE_WITH_LOG,
+        words::END
+    )
+}
 
 impl Arguments {
     /// The log's file, unless it is standard error.
@@ -181,15 +193,13 @@ impl Arguments {
     fn places_of_scope(&self) -> anyhow::Result<Places> {
         let scope = self.scope.unwrap_or_else(Scope::of_this_user);
         if self.scope.is_none() && scope == Scope::User {
-            tracing::info!("user scope: this user may not write to /var/run, so other users have daemons of their own");
+            tracing::info!("{}", words::USER_SCOPE);
         }
         let database = match scope {
             Scope::Database => engine::prepare_path(&self.database)?,
             Scope::Machine | Scope::User => PathBuf::new(),
         };
-        scope.places(&database).context(
-            "cannot tell where to listen: neither XDG_RUNTIME_DIR nor HOME is set; give --endpoint and --lock-file",
-        )
+        scope.places(&database).context(words::NO_PLACES)
     }
 
     /// How long the daemon waits for what.
@@ -227,6 +237,10 @@ impl Arguments {
     }
 }
 
+fn endpoint(path: PathBuf) -> Result<PathBuf, String> {
+    Endpoint::parse(path).map(|endpoint| endpoint.path().to_owned())
+}
+
 /// The daemon's own statements and rows need some room, too.
 fn at_least<const MINIMUM: usize>(text: &str) -> Result<NonZeroUsize, String> {
     let number = text.parse::<NonZeroUsize>().map_err(|error| error.to_string())?;
@@ -248,11 +262,23 @@ mod tests {
         Arguments::command().debug_assert();
     }
 
+    #[cfg(unix)]
     #[test]
     fn the_lock_lies_beside_a_socket_that_is_named() {
         let arguments = Arguments::parse_from(["skylinedb-daemon", "--endpoint", "/a/b.sock"]);
         assert_eq!(arguments.places().expect("places").lock_file, PathBuf::from("/a/b.lock"));
         let arguments = Arguments::parse_from(["skylinedb-daemon", "--endpoint", "/a/b.sock", "--lock-file", "/c/d"]);
         assert_eq!(arguments.places().expect("places").lock_file, PathBuf::from("/c/d"));
+    }
+
+    #[cfg(windows)]
+    #[test]
+    fn the_mutex_has_the_name_of_a_pipe_that_is_named() {
+        let arguments = Arguments::parse_from(["skylinedb-daemon", "--endpoint", "pipe:app"]);
+        let places = arguments.places().expect("places");
+        assert_eq!(places.endpoint, PathBuf::from(r"\\.\pipe\app"));
+        assert_eq!(places.lock_file, PathBuf::from(r"Global\app-SingleInstance"));
+        let error = Arguments::try_parse_from(["skylinedb-daemon", "--endpoint", "run/app.sock"]).expect_err("no pipe");
+        assert!(error.to_string().contains("pipe:NAME"), "{error}");
     }
 }

@@ -6,7 +6,6 @@ use std::{
     io::{self, IsTerminal as _, Write as _},
     panic,
     path::Path,
-    process::ExitCode,
     sync::Arc,
     time::SystemTime,
 };
@@ -45,8 +44,8 @@ pub(crate) fn start(format: LogFormat, file: Option<&Path>) -> anyhow::Result<()
 }
 
 /// Says why the daemon ends, on standard error and in the log's file, if there is one. It is not a log line: it is for whoever
-/// has started the daemon, and its shape is part of the contract.
-pub(crate) fn report(error: &anyhow::Error, file: Option<&Path>) -> ExitCode {
+/// has started the daemon, and its shape is part of the contract. Returns the exit code.
+pub(crate) fn report(error: &anyhow::Error, file: Option<&Path>) -> u8 {
     let (text, code) = match error.downcast_ref::<clap::Error>() {
         // If standard output or error is closed, the exit code has to do.
         Some(error) => {
@@ -62,7 +61,7 @@ pub(crate) fn report(error: &anyhow::Error, file: Option<&Path>) -> ExitCode {
     if let Some(file) = file.filter(|_| !text.is_empty()) {
         let _ = open(file).and_then(|mut file| file.write_all(text.as_bytes()));
     }
-    u8::try_from(code).map_or(ExitCode::FAILURE, ExitCode::from)
+    u8::try_from(code).unwrap_or(1)
 }
 
 fn explain(error: &anyhow::Error) -> String {
@@ -80,7 +79,7 @@ fn explain(error: &anyhow::Error) -> String {
 }
 
 /// Opens it for writing at its end. It and its folders are made if they are not there.
-fn open(path: &Path) -> io::Result<File> {
+pub(crate) fn open(path: &Path) -> io::Result<File> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
     }

@@ -24,30 +24,36 @@ mod single_instance;
 mod surroundings;
 mod transport;
 #[cfg(windows)]
-mod user;
+mod windows_service;
 
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 
 use args::Arguments;
-use config::Asked;
+use config::{Asked, CommandLine};
 use single_instance::SingleInstance;
 use surroundings::Surroundings;
 
 fn main() -> ExitCode {
+    #[cfg(windows)]
+    if let Some(code) = windows_service::main() {
+        return code;
+    }
     // It touches nothing, so that --help works while a daemon runs.
-    let arguments = match config::read() {
+    let command_line = CommandLine::of_this_process();
+    let arguments = match command_line.read() {
         Ok(Asked::Run(arguments)) => arguments,
         Ok(Asked::Done(code)) => return code,
-        Err(error) => return logging::report(&error, config::log_file().as_deref()),
+        Err(error) => return logging::report(&error, command_line.log_file().as_deref()).into(),
     };
     match run(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => logging::report(&error, arguments.log_file()),
+        Err(error) => logging::report(&error, arguments.log_file()).into(),
     }
 }
 
+/// Runs the daemon until it is told to end.
 fn run(arguments: &Arguments) -> anyhow::Result<()> {
     #[cfg(unix)]
     if arguments.own_session {

@@ -8,12 +8,13 @@ use tokio::{
 };
 
 use super::{CROWD_PATIENCE, CROWD_PAUSE};
+use crate::endpoint::Endpoint;
 
 /// A Unix socket whose queue is full refuses at once (EAGAIN), unlike one of TCP: that does not mean that nobody is there.
-pub(crate) async fn open(path: &Path) -> io::Result<UnixStream> {
+pub(crate) async fn open(endpoint: &Endpoint) -> io::Result<UnixStream> {
     let begin = Instant::now();
     loop {
-        match UnixStream::connect(path).await {
+        match UnixStream::connect(endpoint.path()).await {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock && begin.elapsed() < CROWD_PATIENCE => {
                 sleep(CROWD_PAUSE).await;
             }

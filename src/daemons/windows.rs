@@ -1,20 +1,17 @@
 //! On Windows daemons are found by their pipes, which the system lists and which end with their process.
 
-use std::fs;
+use std::{fs, path::Path};
 
 use super::Place;
 use crate::{
     endpoint::Endpoint,
-    scope::{NAME, PIPES, Scope},
+    scope::{NAME, Scope},
+    windows::pipe::{PIPES, look},
 };
 
 /// The places of scopes where there is a daemon, and this one, if there is one.
 pub(super) fn occupied(endpoint: Option<Endpoint>) -> Vec<Place> {
-    let pipes = fs::read_dir(PIPES).into_iter().flatten().flatten();
-    let mut names: Vec<_> = pipes.filter_map(|pipe| pipe.file_name().into_string().ok()).collect();
-    names.sort();
-    names.dedup(); // a pipe may be listed once an instance
-    let mut places: Vec<Place> = names
+    let mut places: Vec<Place> = names()
         .iter()
         .filter_map(|name| {
             let scope = match name.strip_prefix(NAME)? {
@@ -23,14 +20,34 @@ pub(super) fn occupied(endpoint: Option<Endpoint>) -> Vec<Place> {
                 rest if rest.starts_with('-') => Scope::Database,
                 _ => return None,
             };
-            Some(Place { scope: Some(scope), endpoint: Endpoint::new(format!("{PIPES}{name}")), holder: None })
+            Some(Place {
+                scope: Some(scope),
+                endpoint: Endpoint::of_scope(format!("{PIPES}{name}").into()),
+                holder: None,
+            })
         })
         .collect();
     if let Some(endpoint) = endpoint
-        && !places.iter().any(|place| place.endpoint == endpoint)
-        && crate::connector::look(endpoint.path()).is_ok()
+        && !places.iter().any(|place| place.endpoint.path() == endpoint.path())
+        && look(endpoint.path()).is_ok()
     {
         places.push(Place { scope: None, endpoint, holder: None });
     }
     places
+}
+
+/// The names of all pipes. Where the system does not list them, as Wine does not, of those that daemons of the machine and of this
+/// user would have.
+fn names() -> Vec<String> {
+    let mut names: Vec<String> = match fs::read_dir(PIPES) {
+        Ok(pipes) => pipes.flatten().filter_map(|pipe| pipe.file_name().into_string().ok()).collect(),
+        Err(_) => Scope::candidates(None, Path::new(""))
+            .into_iter()
+            .filter(|pipe| look(pipe).is_ok())
+            .filter_map(|pipe| Some(pipe.to_str()?.strip_prefix(PIPES)?.to_owned()))
+            .collect(),
+    };
+    names.sort();
+    names.dedup(); // a pipe may be listed once an instance
+    names
 }

@@ -11,6 +11,9 @@ use super::{Places, Scope};
 /// The folder of machine scope.
 const MACHINE_FOLDER: &str = "/var/run";
 
+/// Why a user has no place for a socket.
+pub(crate) const NO_PLACES: &str = "neither XDG_RUNTIME_DIR nor HOME is set";
+
 /// The machine's if its folder may be written, otherwise the user's.
 pub(super) fn scope_of_this_user() -> Scope {
     if rustix::fs::access(MACHINE_FOLDER, rustix::fs::Access::WRITE_OK).is_ok() { Scope::Machine } else { Scope::User }
@@ -22,6 +25,17 @@ pub(super) fn places(scope: Scope, database: Option<&str>) -> Option<Places> {
     let name = database.map_or_else(|| begin.to_owned(), |hash| format!("{begin}-{hash}"));
     let file = |extension| folder.join(format!("{name}.{extension}"));
     Some(Places { lock_file: file("lock"), endpoint: file("sock") })
+}
+
+/// A socket's path is written as it is.
+pub(crate) const fn endpoint(path: PathBuf) -> PathBuf {
+    path
+}
+
+/// Whether a socket may be there: that is said by the system when it is to be made or connected to.
+#[expect(clippy::unnecessary_wraps, reason = "as on Windows, where a pipe's name has a form")]
+pub(crate) const fn check_endpoint(_: &Path) -> Result<(), String> {
+    Ok(())
 }
 
 /// The lock that belongs to a socket.

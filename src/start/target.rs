@@ -11,7 +11,7 @@ use crate::{
     client::Client,
     endpoint::Endpoint,
     error::Error,
-    scope::{Scope, canonical_database, is_same_database},
+    scope::{self, Scope, canonical_database, is_same_database},
 };
 
 /// How long one attempt may take. Whoever listens there and does not answer is asked again.
@@ -47,9 +47,9 @@ impl Target {
             Some(scope) => Endpoint::candidates_in(scope, &canonical),
             None => Endpoint::candidates(),
         };
-        let places = scope.places(&canonical).ok_or_else(|| {
-            Error::Start("neither XDG_RUNTIME_DIR nor HOME is set: say where the daemon is to listen".to_owned())
-        })?;
+        let places = scope
+            .places(&canonical)
+            .ok_or_else(|| Error::Start(format!("{}: say where the daemon is to listen", scope::NO_PLACES)))?;
         let arguments = ["--scope".into(), scope.name().into()];
         Ok(Self { candidates, endpoint: places.endpoint.into(), arguments, database })
     }

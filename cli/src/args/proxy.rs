@@ -4,14 +4,13 @@ use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr};
 
 use clap::Args;
 
+use super::words;
+
 #[derive(Args, Debug)]
 pub(crate) struct ProxyArguments {
-    /// Where clients connect: 127.0.0.1:PORT or [::1]:PORT, where port 0 is any that is free; or unix:PATH
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
+    #[arg(long, help = words::LISTEN, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
     pub(crate) listen: ListenAddress,
-    /// A new file for the token that clients over TCP must send. Without it proxy-ADDRESS-PORT.token beside the daemon's
-    /// log, in $XDG_STATE_HOME/skylinedb or $HOME/.local/state/skylinedb
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, help = words::TOKEN_FILE, value_name = "PATH")]
     pub(crate) token_file: Option<PathBuf>,
 }
 
@@ -56,24 +55,6 @@ impl fmt::Display for ListenAddress {
         }
     }
 }
-
-pub(super) const HELP: &str = "\
-Examples:
-  skylinedb-cli proxy
-  skylinedb-cli proxy --listen 127.0.0.1:7700
-  skylinedb-cli proxy --listen unix:/run/user/1000/proxy.sock
-  skylinedb-cli --start --database app.db proxy
-
-It is for clients whose gRPC cannot reach the daemon itself. When it listens it
-prints one line of JSON, {\"listen\":\"127.0.0.1:41234\",\"token_file\":\"/…\"}; what
-else it has to say goes to standard error. Every call over TCP must have the
-metadata `authorization: Bearer TOKEN`, with the token from that file, which only
-this user can read. The file is made anew at each start and removed at the end. A
-Unix socket needs no token: only this user can connect to it.
-
-It ends by SIGINT (Ctrl-C) or SIGTERM; calls in hand have 10 s to finish. While no
-daemon is there, calls fail with UNAVAILABLE; with --start the next call starts
-one. --timeout limits how long a call waits until the daemon is reached.";
 
 #[cfg(test)]
 mod tests {

@@ -1,19 +1,30 @@
 //! The lock on Windows: a named mutex, which the system removes with the last process that has it open.
 
 use std::{
+    env,
+    ffi::OsStr,
+    io,
     path::Path,
     thread,
     time::{Duration, Instant},
 };
 
-use anyhow::bail;
-use interprocess::os::windows::named_pipe::{DuplexPipeStream, pipe_mode::Bytes};
+use anyhow::{anyhow, bail};
 use single_instance::error::SingleInstanceError;
-use skylinedb::scope::Places;
+use skylinedb::{
+    scope::Places,
+    windows::{
+        pipe::{self, Server},
+        user,
+    },
+};
 
 /// How long to wait for the holder's PID: it takes the lock first and listens then.
 const PID_WAIT: Duration = Duration::from_secs(1);
 const PID_POLL: Duration = Duration::from_millis(5);
+
+/// How long a daemon that ends, and has freed its mutex, may still have its pipe.
+const ENDING_TIME: Duration = Duration::from_secs(3);
 
 /// `ERROR_ACCESS_DENIED`: the mutex is there, and is another user's.
 const ACCESS_DENIED: u32 = 5;
@@ -28,13 +39,21 @@ impl SingleInstance {
     pub(crate) fn acquire(places: &Places) -> anyhow::Result<Self> {
         let mutex = match try_mutex(&places.lock_file) {
             Ok(Some(mutex)) => mutex,
-            Ok(None) => bail!(already_running(places)),
+            Ok(None) => bail!(already_running(
+                &format!("Mutex: {}", places.lock_file.display()),
+                holder(&places.endpoint).and_then(|server| server.pid)
+            )),
             Err(code) => bail!(
                 "cannot make the mutex {} (Windows error {code}); a name is written Global\\NAME or Local\\NAME, as \
                  --lock-file has it",
                 places.lock_file.display()
             ),
         };
+        // A mutex of user scope is one of the session, whereas the pipe is the machine's: in another session of this user a daemon
+        // may run. And a name of a pipe belongs to whoever comes first.
+        if is_taken(&places.endpoint) {
+            return Err(pipe_is_taken(&places.endpoint));
+        }
         tracing::info!("Acquired single-instance lock");
         Ok(Self { _mutex: mutex })
     }
@@ -50,7 +69,46 @@ pub(crate) fn try_mutex(name: &Path) -> Result<Option<single_instance::SingleIns
     }
 }
 
-fn already_running(places: &Places) -> String {
+/// Why nobody can listen on a pipe whose name somebody has: a daemon, or another program.
+pub(crate) fn pipe_is_taken(pipe: &Path) -> anyhow::Error {
+    let server = holder(pipe);
+    let pid = server.as_ref().and_then(|server| server.pid);
+    if pid.is_some_and(is_daemon) {
+        return anyhow!(already_running(&format!("Pipe: {}", pipe.display()), pid));
+    }
+    let owner = server.map_or_else(
+        || "this user may not see whose".to_owned(),
+        |server| {
+            let pid = server.pid.map_or_else(String::new, |pid| format!("process {pid} of "));
+            pid + &user::described(&server.owner)
+        },
+    );
+    anyhow!(
+        "another program has a pipe of the name {} ({owner}); stop it, or choose another --endpoint",
+        pipe.display()
+    )
+}
+
+/// Whether there is a pipe of this name. A daemon that ends has clients on every instance, and is waited for.
+fn is_taken(pipe: &Path) -> bool {
+    let begin = Instant::now();
+    loop {
+        match pipe::look_for_free(pipe) {
+            Ok(()) => return true,
+            Err(error) if pipe::is_busy(&error) && begin.elapsed() < ENDING_TIME => thread::sleep(PID_POLL),
+            Err(error) => return pipe::is_busy(&error) || error.kind() == io::ErrorKind::PermissionDenied,
+        }
+    }
+}
+
+/// Whether a process runs this program.
+fn is_daemon(pid: u32) -> bool {
+    let name = |path: &Path| path.file_name().map(OsStr::to_ascii_lowercase);
+    let own = env::current_exe().ok().and_then(|own| name(&own));
+    own.is_some() && pipe::program(pid).ok().and_then(|program| name(&program)) == own
+}
+
+fn already_running(lock: &str, pid: Option<u32>) -> String {
     format!(
         "\
 Another daemon instance is already running!
@@ -59,24 +117,21 @@ Only one daemon instance is allowed at a time.
 To check if daemon is running: skylinedb-cli.exe ping
 To stop existing daemon: skylinedb-cli.exe shutdown
 
-Mutex: {}
+{lock}
 Held by PID: {}",
-        places.lock_file.display(),
-        holder(&places.endpoint).map_or_else(|| "not known".to_owned(), |pid| pid.to_string())
+        pid.map_or_else(|| "not known".to_owned(), |pid| pid.to_string())
     )
 }
 
 /// A mutex has no content, so the system is asked whose the pipe is.
-fn holder(pipe: &Path) -> Option<u32> {
+fn holder(pipe: &Path) -> Option<Server> {
     let begin = Instant::now();
     loop {
-        let pid = DuplexPipeStream::<Bytes>::connect_by_path(pipe).and_then(|stream| stream.server_process_id());
-        if let Ok(pid) = pid {
-            return Some(pid);
+        match pipe::server(pipe) {
+            Ok(server) => return Some(server),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return None,
+            Err(_) if begin.elapsed() < PID_WAIT => thread::sleep(PID_POLL),
+            Err(_) => return None,
         }
-        if begin.elapsed() > PID_WAIT {
-            return None;
-        }
-        thread::sleep(PID_POLL);
     }
 }

@@ -110,7 +110,7 @@ pub(crate) async fn serve<S, B>(
         serve_one(stream);
     }
     // Who has come in the last instant is not left without a word, either.
-    listener.close().into_iter().for_each(serve_one);
+    listener.close().await.into_iter().for_each(serve_one);
     connections.close();
     if tokio::time::timeout(FLUSH_TIME, connections.wait()).await.is_err() {
         tracing::debug!(connections = connections.len(), "some clients do not take their last answers");

@@ -1,10 +1,9 @@
-//! The named pipe of Windows: nobody but its owner, the system and the administrators can open it, and nobody from another
-//! machine.
+//! The named pipe of Windows: its access list says who can open it, and nobody from another machine can.
 
 pub(crate) mod access;
 mod peer;
 
-pub(crate) use access::Access;
+pub(crate) use access::{Access, Policy};
 pub(crate) use peer::Peer;
 
 use std::{
@@ -15,11 +14,16 @@ use std::{
 
 use anyhow::Context as _;
 use interprocess::os::windows::{
-    named_pipe::{PipeListenerOptions, pipe_mode, tokio::PipeListener, tokio::PipeStream},
+    named_pipe::{PipeListenerOptions, pipe_mode::Bytes, tokio::PipeListener},
     security_descriptor::SecurityDescriptor,
 };
+use skylinedb::windows::{
+    pipe::{CLIENT_ACCESS, Connection, is_busy},
+    user,
+};
+use tokio::time::{sleep, timeout};
 
-use crate::user;
+use crate::single_instance;
 
 /// How long to wait when a connection cannot be accepted.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -30,44 +34,45 @@ const BUFFER_BYTES: u32 = 64 << 10;
 /// `ERROR_ACCESS_DENIED`: what the first instance of a pipe gets if the name is taken.
 const ACCESS_DENIED: i32 = 5;
 
+/// How many are still let in at the end, and how long one may take.
+const LAST_CLIENTS: usize = 100;
+const LAST_CLIENT_TIME: Duration = Duration::from_secs(1);
+
 /// A connection.
-pub(crate) type Stream = PipeStream<pipe_mode::Bytes, pipe_mode::Bytes>;
+pub(crate) type Stream = Connection;
 
 /// A pipe that is listened on. The system removes it with its last instance, however this process ends.
 #[derive(Debug)]
 pub(crate) struct Listener {
-    pipe: PipeListener<pipe_mode::Bytes, pipe_mode::Bytes>,
+    pipe: PipeListener<Bytes, Bytes>,
     path: PathBuf,
 }
 
-/// What a pipe is to be like: there is nothing to choose.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct SocketFile;
-
-/// Who may come in is said by the pipe's access list, which the system looks at.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Policy;
+/// What a pipe is to be like.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct SocketFile {
+    /// The users and groups that can open it beside those who always can, by their SIDs.
+    pub(crate) allowed: Vec<String>,
+}
 
 impl Listener {
     /// Listens on a pipe. It must be the first instance: somebody else's pipe of that name is never joined.
-    pub(crate) fn bind(path: &Path, _: SocketFile) -> anyhow::Result<Self> {
-        Self::bind_or_explain(path).with_context(|| format!("cannot listen on {}", path.display()))
+    pub(crate) fn bind(path: &Path, file: &SocketFile) -> anyhow::Result<Self> {
+        Self::bind_or_explain(path, file).with_context(|| format!("cannot listen on {}", path.display()))
     }
 
-    fn bind_or_explain(path: &Path) -> anyhow::Result<Self> {
+    fn bind_or_explain(path: &Path, file: &SocketFile) -> anyhow::Result<Self> {
         let own = user::own_sid().context("cannot tell whose pipe it will be")?;
         let mut options = PipeListenerOptions::new().path(path);
         options.accept_remote = false;
         options.input_buffer_size_hint = BUFFER_BYTES;
         options.output_buffer_size_hint = BUFFER_BYTES;
-        options.security_descriptor = Some(descriptor(&own)?);
+        options.security_descriptor = Some(descriptor(&own, &file.allowed)?);
         let pipe = options.create_tokio_duplex().map_err(|error| {
-            let hint = if error.raw_os_error() == Some(ACCESS_DENIED) {
-                r"another program, of another user perhaps, has a pipe of that name; stop it, or choose another --endpoint \\.\pipe\NAME"
-            } else {
-                r"choose another --endpoint; it is written \\.\pipe\NAME"
-            };
-            anyhow::Error::new(error).context(hint)
+            if error.raw_os_error() == Some(ACCESS_DENIED) {
+                return single_instance::pipe_is_taken(path);
+            }
+            anyhow::Error::new(error).context("choose another --endpoint; it is written pipe:NAME")
         })?;
         Ok(Self { pipe, path: path.to_owned() })
     }
@@ -81,27 +86,42 @@ impl Listener {
     /// meanwhile finds one, if a busy one.
     pub(crate) async fn accept(&self) -> Stream {
         loop {
-            match self.pipe.accept().await {
+            match Connection::accept(&self.pipe).await {
                 Ok(stream) => return stream,
                 Err(error) => {
                     tracing::error!(%error, "cannot accept a connection");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    sleep(ACCEPT_PAUSE).await;
                 }
             }
         }
     }
 
-    /// Lets nobody in any more. A pipe has no queue of those who have come already: the one that waits is seen by `accept`.
-    pub(crate) fn close(self) -> Vec<Stream> {
-        drop(self);
-        Vec::new()
+    /// Lets nobody in any more. Returns those who have come already, but have not been let in yet. A pipe has no queue of them that
+    /// could be looked into: that nobody is on the last instance is certain when this process itself has opened it.
+    pub(crate) async fn close(self) -> Vec<Stream> {
+        let mut last = Vec::new();
+        while last.len() < LAST_CLIENTS {
+            match Connection::open(&self.path) {
+                Err(error) if is_busy(&error) => match timeout(LAST_CLIENT_TIME, self.accept()).await {
+                    Ok(stream) => last.push(stream),
+                    Err(_) => break,
+                },
+                _ => break,
+            }
+        }
+        last
     }
 }
 
-/// Everything for the owner, and for the system and the administrators, who can take it anyway, as root on Unix; nothing for
-/// anybody else, and nothing inherited.
-fn descriptor(owner: &str) -> io::Result<SecurityDescriptor> {
-    let sddl = format!("D:P(A;;GA;;;{owner})(A;;GA;;;SY)(A;;GA;;;BA)");
-    let sddl = widestring::U16CString::from_str(sddl).map_err(io::Error::other)?;
+/// Everything for the owner, and for the system and the administrators, who can take it anyway, as root on Unix. What a client
+/// needs for those who are allowed, who so cannot add an instance of their own to the pipe; nothing for anybody else, and nothing
+/// inherited.
+fn descriptor(owner: &str, allowed: &[String]) -> io::Result<SecurityDescriptor> {
+    let sddl = widestring::U16CString::from_str(sddl(owner, allowed)).map_err(io::Error::other)?;
     SecurityDescriptor::deserialize(&sddl)
+}
+
+fn sddl(owner: &str, allowed: &[String]) -> String {
+    let allowed: String = allowed.iter().map(|sid| format!("(A;;{CLIENT_ACCESS:#x};;;{sid})")).collect();
+    format!("O:{owner}D:P(A;;GA;;;{owner})(A;;GA;;;SY)(A;;GA;;;BA){allowed}")
 }

@@ -104,7 +104,8 @@ impl Listener {
 
     /// Lets nobody in any more. Returns those who have come already, but have not been let in yet. With a socket of the service
     /// manager's they are for the daemon that it starts next.
-    pub(crate) fn close(self) -> Vec<UnixStream> {
+    #[expect(clippy::unused_async, reason = "as at a pipe, which has no queue to look into")]
+    pub(crate) async fn close(self) -> Vec<UnixStream> {
         let Some(file) = self.file else { return Vec::new() };
         drop(file); // first, so that nobody comes after the last look
         let Ok(socket) = self.socket.into_std() else { return Vec::new() };

@@ -48,7 +48,8 @@ impl Token {
             std::path::absolute(&path).unwrap_or(path)
         } else {
             let folder = state_folder().ok_or_else(|| {
-                Failure::usage("neither XDG_STATE_HOME nor HOME is set: say where the token goes with --token-file")
+                Failure::usage("this user has no folder for the token (XDG_STATE_HOME or HOME, on Windows LOCALAPPDATA, would say it): give \
+                     --token-file")
             })?;
             fs::create_dir_all(&folder)
                 .map_err(|error| Failure::refused(format!("cannot make the folder {}: {error}", folder.display())))?;

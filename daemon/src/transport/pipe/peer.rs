@@ -2,8 +2,9 @@
 
 use std::{fmt, io, sync::Arc};
 
+use skylinedb::windows::user;
+
 use super::Stream;
-use crate::user;
 
 /// The process that has opened the pipe's other end.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,8 +17,8 @@ pub(crate) struct Peer {
 impl Peer {
     /// The peer of a connection.
     pub(crate) fn of(stream: &Stream) -> io::Result<Self> {
-        let pid = stream.client_process_id()?;
-        Ok(Self { pid, sid: user::sid_of(pid).ok().map(Into::into) })
+        let pid = stream.client_pid()?;
+        Ok(Self { pid, sid: user::sid_of_process(pid).ok().map(Into::into) })
     }
 
     /// Tells the debug log what this peer has begun.
