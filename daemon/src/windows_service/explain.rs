@@ -54,7 +54,8 @@ pub(super) fn already_installed(name: &str) -> String {
     )
 }
 
-fn reason(error: Error) -> io::Error {
+/// Windows' own error.
+pub(super) fn reason(error: Error) -> io::Error {
     match error {
         Error::Winapi(error) => error,
         other => io::Error::other(other),

@@ -20,8 +20,8 @@ use windows_service::{
 };
 
 use super::{
-    DEFAULT_NAME, access, check_name, command_line, control,
-    explain::{already_installed, explain},
+    DEFAULT_NAME, access, check_name, command_line, control, default_log,
+    explain::{already_installed, explain, reason},
     name_option, own_folder,
 };
 use crate::{
@@ -66,16 +66,22 @@ pub(super) fn install(arguments: Vec<OsString>) -> anyhow::Result<()> {
         return Err(anyhow::anyhow!(already_installed(&name)).context(format!("cannot install the service {name}")));
     }
     let files = Files::make(&name, &options)?;
-    let info = info(&name, account, recorded(&command_line.command, &matches, &files.database)?, &files.program);
+    let mut daemon = recorded(&command_line.command, &matches)?;
+    daemon.push(files.database.clone().into());
+    if files.log == default_log(&name)? || is_given(&matches, "log_file") {
+        // Said, as PROGRAMDATA may be another one for a service.
+        daemon.extend(["--log-file".into(), files.log.clone().into()]);
+    }
+    let info = info(&name, account, daemon, &files.program);
     let rights = ServiceAccess::CHANGE_CONFIG | ServiceAccess::START | ServiceAccess::DELETE;
     let service = manager.create_service(&info, rights).map_err(|error| explain(error, "install", &name))?;
-    let outcome = describe(&service, &files.database, options.drain_timeout)
-        .map_err(|error| explain(error, "describe", &name))
-        .and_then(|()| if account.eq_ignore_ascii_case(LOCAL_SYSTEM) { Ok(()) } else { files.allow(account) });
-    if let Err(error) = outcome {
+    if !account.eq_ignore_ascii_case(LOCAL_SYSTEM)
+        && let Err(error) = files.allow(account)
+    {
         let _ = service.delete(); // the first error counts
         return Err(error);
     }
+    describe(&service, &files.database, options.drain_timeout);
     writeln!(
         io::stdout(),
         "✓ The service {name} is installed\n  Database:   {}\n  Log:        {}\n  Account:    {account}\nIt starts with \
@@ -160,14 +166,19 @@ impl Files {
     }
 }
 
-/// The options as the command line has them, with absolute paths: the service starts in another folder.
-fn recorded(command: &Command, matches: &ArgMatches, database: &Path) -> anyhow::Result<Vec<OsString>> {
-    let own = [SERVICE_NAME, SERVICE_ACCOUNT, "database"];
+/// Whether the command line has it.
+fn is_given(matches: &ArgMatches, id: &str) -> bool {
+    matches.value_source(id) == Some(ValueSource::CommandLine)
+}
+
+/// The options as the command line has them, without the database and the log, with absolute paths: the service starts in another folder.
+fn recorded(command: &Command, matches: &ArgMatches) -> anyhow::Result<Vec<OsString>> {
+    let own = [SERVICE_NAME, SERVICE_ACCOUNT, "database", "log_file"];
     let given = command.get_arguments().filter(|arg| {
         let id = arg.get_id().as_str();
-        !own.contains(&id) && matches.value_source(id) == Some(ValueSource::CommandLine)
+        !own.contains(&id) && is_given(matches, id)
     });
-    let mut recorded = vec![database.into()];
+    let mut recorded = Vec::new();
     for arg in given {
         let Some(long) = arg.get_long() else { continue };
         for value in matches.get_raw(arg.get_id().as_str()).into_iter().flatten() {
@@ -199,15 +210,23 @@ fn info(name: &str, account: &str, daemon: Vec<OsString>, program: &Path) -> Ser
     }
 }
 
-fn describe(service: &Service, database: &Path, drain: Duration) -> windows_service::Result<()> {
-    service
-        .set_description(format!("Owns the SQLite database {} and serves it to this machine.", database.display()))?;
-    service.update_failure_actions(ServiceFailureActions {
+/// Sets what the service can do without: one setting that this Windows does not know is said, and is no reason not to install.
+fn describe(service: &Service, database: &Path, drain: Duration) {
+    let description = format!("Owns the SQLite database {} and serves it to this machine.", database.display());
+    let actions = ServiceFailureActions {
         reset_period: ServiceFailureResetPeriod::After(FAILURES_COUNT_FOR),
         reboot_msg: None,
         command: None,
         actions: Some(RESTARTS.map(|delay| ServiceAction { action_type: ServiceActionType::Restart, delay }).into()),
-    })?;
-    service.set_failure_actions_on_non_crash_failures(true)?;
-    service.set_preshutdown_timeout(control::stop_wait(drain))
+    };
+    for (what, outcome) in [
+        ("it has no description", service.set_description(description)),
+        ("it is not started again when it fails", service.update_failure_actions(actions)),
+        ("it is not started again when it ends with an error", service.set_failure_actions_on_non_crash_failures(true)),
+        ("when Windows ends, it may not be waited for", service.set_preshutdown_timeout(control::stop_wait(drain))),
+    ] {
+        if let Err(error) = outcome {
+            let _ = writeln!(io::stderr(), "Note: {what}: {}", reason(error));
+        }
+    }
 }

@@ -99,12 +99,16 @@ fn own_folder(name: &str) -> anyhow::Result<PathBuf> {
     Ok(machine_folder().context("PROGRAMDATA is not set: which folder is for a service's files?")?.join(name))
 }
 
+/// Where a service writes its log if nobody says so.
+fn default_log(name: &str) -> anyhow::Result<PathBuf> {
+    Ok(own_folder(name)?.with_file_name(format!("{name}.log")))
+}
+
 /// A service's command line: the daemon's own, with some other defaults. Only the machine's files count, as a service's user has
 /// none.
 fn command_line(name: &str, arguments: Vec<OsString>) -> anyhow::Result<CommandLine> {
     let folder = own_folder(name)?;
-    let text = |path: PathBuf| path.into_os_string();
-    let (database, log_file) = (text(folder.join("data.db")), text(folder.with_file_name(format!("{name}.log"))));
+    let (database, log_file) = (folder.join("data.db").into_os_string(), default_log(name)?.into_os_string());
     let command = Arguments::command()
         .mut_arg("database", |arg| arg.default_value(OsStr::to_os_string(&database)))
         .mut_arg("log_file", |arg| {
