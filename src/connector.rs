@@ -20,6 +20,8 @@ use crate::{
     proto::v1::skyline_db_service_client::SkylineDbServiceClient,
 };
 
+#[cfg(test)]
+pub(crate) use platform::Somebody;
 pub(crate) use platform::{look, open};
 
 /// The generated client.

@@ -232,6 +232,7 @@ mod tests {
     use tonic_types::{ErrorDetails, RetryInfo};
 
     use super::*;
+    use crate::connector::Somebody;
 
     #[test]
     fn a_status_of_the_daemon_keeps_every_fact() {
@@ -273,10 +274,12 @@ mod tests {
         assert!(matches!(error, Error::ConnectionLost { .. }), "nobody is there, but it was: {error:?}");
         let error = from_source(Code::Cancelled, std::io::Error::other("operation was canceled"));
         assert!(matches!(error, Error::NotRunning { .. }), "it was not sent, and nobody is there: {error:?}");
-        let folder = tempfile::tempdir().expect("a folder");
-        let socket = folder.path().join("next.sock");
-        let _next = std::os::unix::net::UnixListener::bind(&socket).expect("a socket");
-        let error = Error::unsent(&Endpoint::new(&socket));
+    }
+
+    #[tokio::test]
+    async fn a_request_that_was_not_sent_may_be_sent_again_to_the_next_daemon() {
+        let next = Somebody::listen();
+        let error = Error::unsent(&next.endpoint());
         assert!(
             matches!(&error, Error::Database(error) if error.reason == "SHUTTING_DOWN"),
             "the next is there: {error:?}"
@@ -291,11 +294,10 @@ mod tests {
     #[tokio::test]
     async fn a_request_that_crosses_the_daemons_goodbye_was_not_run() {
         use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-        let folder = tempfile::tempdir().expect("a folder");
-        let socket = folder.path().join("daemon.sock");
-        let listener = tokio::net::UnixListener::bind(&socket).expect("a socket");
+        let daemon = Somebody::listen();
+        let endpoint = daemon.endpoint();
         let daemon = async {
-            let (mut stream, _) = listener.accept().await.expect("a client");
+            let mut stream = daemon.accept().await;
             stream.write_all(SETTINGS).await.expect("settings");
             let mut preface = [0; 24];
             stream.read_exact(&mut preface).await.expect("the preface");
@@ -310,7 +312,7 @@ mod tests {
             }
             stream.write_all(GOAWAY).await.expect("goodbye");
         };
-        let client = async { crate::Client::connect(socket.as_path()).await.expect("a connection").ping().await };
+        let client = async { crate::Client::connect(endpoint).await.expect("a connection").ping().await };
         let (answer, ()) = tokio::join!(client, daemon);
         let error = answer.expect_err("nobody has answered");
         assert!(matches!(&error, Error::Database(error) if error.reason == "SHUTTING_DOWN"), "{error:?}");

@@ -158,9 +158,11 @@ mod tests {
             assert_eq!(named(&folder.join("link.db")), before);
         }
         #[cfg(windows)]
-        for other in
-            [database.to_string_lossy().to_uppercase(), format!(r"\\?\{}", dunce::simplified(&database).display())]
-        {
+        for other in [
+            database.to_string_lossy().to_uppercase(),
+            format!(r"\\?\{}", dunce::simplified(&database).display()),
+            dunce::simplified(&database).to_string_lossy().replace('\\', "/"),
+        ] {
             assert_eq!(named(Path::new(&other)), before, "{other}");
         }
         assert_ne!(named(&folder.join("other.db")), before);

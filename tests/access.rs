@@ -1,4 +1,5 @@
 //! Who may come in, with real users of this machine: `docs/access.md`, tested.
+#![cfg(unix)]
 
 mod support;
 
@@ -35,7 +36,7 @@ fn by_default_a_socket_that_somebody_has_opened_lets_no_other_user_in() {
     }
     let stranger = User::new(&[]);
     let mut daemon = daemon_with(&[]);
-    fs::set_permissions(daemon.folder().socket(), Permissions::from_mode(0o666)).expect("open the socket");
+    fs::set_permissions(daemon.folder().endpoint(), Permissions::from_mode(0o666)).expect("open the socket");
 
     assert_refused(&cli_as(&stranger, &daemon, &["ping"]), &stranger);
     assert_refused(&cli_as(&stranger, &daemon, &["execute", "CREATE TABLE theirs(x)"]), &stranger);
@@ -90,7 +91,7 @@ fn a_socket_for_a_group_lets_its_members_in_and_nobody_else() {
     }
     let (group, user) = (Group::new(), User::new(&[]));
     let daemon = daemon_with(&["--socket-mode", "0660", "--socket-group", &group.name]);
-    let socket = fs::symlink_metadata(daemon.folder().socket()).expect("the socket");
+    let socket = fs::symlink_metadata(daemon.folder().endpoint()).expect("the socket");
     assert_eq!((socket.mode() & 0o7777, socket.gid(), socket.uid()), (0o660, group.gid, 0));
 
     let mut as_member = user.command_in_group(group.gid, program_for_all("skylinedb-cli", daemon.folder()));
@@ -157,7 +158,7 @@ fn the_mode_does_not_depend_on_the_umask() {
         shell.args(["-c", "umask $0; exec \"$@\"", umask]).arg(daemon.get_program()).args(daemon.get_args());
         let _running = support::start(shell.current_dir(folder.path()));
         wait_until("the daemon to answer", || folder.cli(["ping"]).code == Some(0));
-        let mode = fs::symlink_metadata(folder.socket()).expect("the socket").mode();
+        let mode = fs::symlink_metadata(folder.endpoint()).expect("the socket").mode();
         assert_eq!(mode & 0o7777, 0o640, "umask {umask}");
     }
 }
@@ -176,7 +177,7 @@ fn options_that_name_nobody_or_can_have_no_effect_are_refused() {
         let folder = Folder::new();
         let output = run(&mut folder.daemon_command(arguments), b"").failure(code);
         assert!(output.stderr.contains(why), "no {why:?} in {output:#?}");
-        assert!(!folder.socket().exists() && !folder.database().exists(), "{arguments:?}");
+        assert!(!folder.endpoint().exists() && !folder.database().exists(), "{arguments:?}");
     }
 }
 
@@ -230,7 +231,7 @@ fn a_sticky_folder_for_all_will_do_and_a_stale_socket_in_it_is_replaced() {
     let folder = open_folder(0o1777);
     let mut first = Daemon::builder_in(&folder).start();
     first.kill9();
-    assert!(folder.socket().exists(), "a kill leaves the socket's file behind");
+    assert!(folder.endpoint().exists(), "a kill leaves the socket's file behind");
     let log = Daemon::builder_in(&folder).start().log();
     assert_eq!(log.lines().count(), 3, "it is replaced without a word: {log}");
 }
@@ -244,7 +245,7 @@ fn a_path_where_another_user_listens_is_refused_and_left_to_them() {
     let folder = open_folder(0o1777);
     let home = squatter.folder_in(&folder);
     let mut theirs = squatter.command(program_for_all("skylinedb-daemon", &folder));
-    theirs.arg(home.join("data.db")).arg("--endpoint").arg(folder.socket()).arg("--lock-file").arg(home.join("lock"));
+    theirs.arg(home.join("data.db")).arg("--endpoint").arg(folder.endpoint()).arg("--lock-file").arg(home.join("lock"));
     let _theirs = support::start(&mut theirs);
     wait_until("the other daemon to answer", || folder.cli(["ping"]).code == Some(0));
 
@@ -264,11 +265,11 @@ fn a_dead_socket_of_another_user_is_refused_and_left_as_it_is() {
     }
     let squatter = User::new(&[]);
     let folder = open_folder(0o1777);
-    drop(UnixListener::bind(folder.socket()).expect("a socket"));
-    chown(folder.socket(), Some(squatter.uid), None).expect("give it away");
+    drop(UnixListener::bind(folder.endpoint()).expect("a socket"));
+    chown(folder.endpoint(), Some(squatter.uid), None).expect("give it away");
     let output = start_in(&folder).failure(1);
     assert!(output.stderr.contains("a socket of another user"), "{output:#?}");
-    assert!(fs::symlink_metadata(folder.socket()).expect("it is still there").file_type().is_socket());
+    assert!(fs::symlink_metadata(folder.endpoint()).expect("it is still there").file_type().is_socket());
 }
 
 #[test]
@@ -276,19 +277,19 @@ fn a_link_a_file_or_a_folder_at_the_sockets_path_is_refused_and_left_as_it_is() 
     let folder = Folder::new();
     let elsewhere = folder.path().join("elsewhere");
 
-    symlink(&elsewhere, folder.socket()).expect("a link");
+    symlink(&elsewhere, folder.endpoint()).expect("a link");
     let output = start_in(&folder).failure(1);
     assert!(output.stderr.contains(&format!("a symbolic link to {}", elsewhere.display())), "{output:#?}");
     assert!(!elsewhere.exists(), "nothing was made through the link");
-    fs::remove_file(folder.socket()).expect("remove the link");
+    fs::remove_file(folder.endpoint()).expect("remove the link");
 
-    fs::write(folder.socket(), "precious").expect("a file");
+    fs::write(folder.endpoint(), "precious").expect("a file");
     let output = start_in(&folder).failure(1);
     assert!(output.stderr.contains("a file that is not a socket"), "{output:#?}");
-    assert_eq!(fs::read_to_string(folder.socket()).expect("the file"), "precious");
-    fs::remove_file(folder.socket()).expect("remove the file");
+    assert_eq!(fs::read_to_string(folder.endpoint()).expect("the file"), "precious");
+    fs::remove_file(folder.endpoint()).expect("remove the file");
 
-    fs::create_dir(folder.socket()).expect("a folder");
+    fs::create_dir(folder.endpoint()).expect("a folder");
     let output = start_in(&folder).failure(1);
     assert!(output.stderr.contains("there is a folder"), "{output:#?}");
 }
@@ -328,7 +329,7 @@ fn cli_as(user: &User, daemon: &Daemon, arguments: &[&str]) -> Output {
 }
 
 fn to<'a>(daemon: &Daemon, cli: &'a mut Command) -> &'a mut Command {
-    cli.arg("--endpoint").arg(daemon.folder().socket())
+    cli.arg("--endpoint").arg(daemon.folder().endpoint())
 }
 
 #[track_caller]

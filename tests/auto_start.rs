@@ -2,18 +2,14 @@
 
 mod support;
 
-use std::{
-    fs,
-    os::fd::AsFd as _,
-    process::{Command, Stdio},
-};
+use std::{fs, process::Stdio};
 
 use skylinedb::{Client, Error, params, start::StartOptions};
-use support::{Daemon, Folder, StopOnDrop, program, run, wait_for};
+use support::{Daemon, Folder, StopOnDrop, program};
 
 /// How a daemon in this folder is started.
 fn options(folder: &Folder) -> StartOptions {
-    StartOptions::new().program(program("skylinedb-daemon")).database(folder.database()).endpoint(folder.socket())
+    StartOptions::new().program(program("skylinedb-daemon")).database(folder.database()).endpoint(folder.endpoint())
 }
 
 /// The message of the error that starting must end with.
@@ -27,7 +23,7 @@ async fn refused(options: StartOptions) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn of_many_clients_that_start_it_at_once_all_get_the_same_one() {
     let folder = Folder::new();
-    let _stop = StopOnDrop(folder.lock());
+    let _stop = StopOnDrop(folder.endpoint());
     let clients: Vec<_> = (0..32).map(|_| tokio::spawn(Client::connect_or_start(options(&folder)))).collect();
     let mut pids = Vec::new();
     for (client, number) in clients.into_iter().zip(0_i64..) {
@@ -44,7 +40,7 @@ async fn of_many_clients_that_start_it_at_once_all_get_the_same_one() {
 fn every_command_starts_it_if_it_is_told_to() {
     for command in [&["ping"][..], &["execute", "CREATE TABLE t(x)"], &["query", "SELECT 1"]] {
         let folder = Folder::new();
-        let _stop = StopOnDrop(folder.lock());
+        let _stop = StopOnDrop(folder.endpoint());
         folder.cli(command).failure(3);
         folder.cli([&["--start"], command].concat()).success();
         folder.cli([&["--start"], command].concat());
@@ -53,9 +49,12 @@ fn every_command_starts_it_if_it_is_told_to() {
 }
 
 #[test]
+#[cfg(unix)]
 fn it_is_in_a_session_of_its_own_and_inherits_nothing() {
+    use std::os::fd::AsFd as _;
+
     let folder = Folder::new();
-    let stop = StopOnDrop(folder.lock());
+    let stop = StopOnDrop(folder.endpoint());
     let secret = fs::File::create(folder.path().join("secret")).expect("a file");
     // A descriptor that a program in another language may have left open to its children.
     rustix::io::fcntl_setfd(secret.as_fd(), rustix::io::FdFlags::empty()).expect("a file that is inherited");
@@ -96,7 +95,7 @@ async fn while_one_drains_the_next_one_is_waited_for_and_started() {
     daemon.terminate();
     daemon.wait_for_log("shutting down");
 
-    let stop = StopOnDrop(folder.lock());
+    let stop = StopOnDrop(folder.endpoint());
     let started = tokio::spawn(Client::connect_or_start(options(&folder)));
     transaction.execute("INSERT INTO t VALUES (1)", params![]).await.expect("work in hand");
     transaction.commit().await.expect("the end of the work");
@@ -110,7 +109,7 @@ async fn while_one_drains_the_next_one_is_waited_for_and_started() {
 #[test]
 fn it_outlives_the_program_that_started_it() {
     let folder = Folder::new();
-    let stop = StopOnDrop(folder.lock());
+    let stop = StopOnDrop(folder.endpoint());
     let mut cli = folder.cli_command();
     cli.args(["--start", "ping"]).stdout(Stdio::null());
     let starter = cli.spawn().expect("the CLI").wait_with_output().expect("its end");
@@ -120,9 +119,14 @@ fn it_outlives_the_program_that_started_it() {
 }
 
 #[test]
+#[cfg(unix)]
 fn shutdown_and_start_again_work_in_one_line() {
+    use std::process::Command;
+
+    use support::{run, wait_for};
+
     let folder = Folder::new();
-    let _stop = StopOnDrop(folder.lock());
+    let _stop = StopOnDrop(folder.endpoint());
     let (cli, daemon) = (program("skylinedb-cli"), program("skylinedb-daemon"));
     let line = format!(
         "set -e; cd {folder}; {cli} --start --endpoint daemon.sock ping >/dev/null

@@ -1,5 +1,6 @@
 //! How an application has the daemon be there: the three patterns of the document on single-instance protection, in Python as
 //! they stand there (`tests/python/client_patterns.py`).
+#![cfg(unix)]
 
 mod support;
 
@@ -10,7 +11,7 @@ fn run_pattern(folder: &Folder, pattern: &str) -> (u32, String) {
     let script = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python/client_patterns.py");
     let mut python = python();
     python.arg(script).arg(pattern).env("DAEMON", program("skylinedb-daemon")).env("DATABASE", folder.database());
-    python.env("SKYLINEDB_ENDPOINT", folder.socket()).env("SKYLINEDB_LOCK_FILE", folder.lock());
+    python.env("SKYLINEDB_ENDPOINT", folder.endpoint()).env("SKYLINEDB_LOCK_FILE", folder.lock());
     // A daemon that stays must not keep the test's pipe open: it would be waited for.
     let output = folder.path().join("output");
     let file = std::fs::File::create(&output).expect("a file");
@@ -24,7 +25,7 @@ fn run_pattern(folder: &Folder, pattern: &str) -> (u32, String) {
 #[test]
 fn pattern_1_check_before_starting() {
     let folder = Folder::new();
-    let stop = StopOnDrop(folder.lock());
+    let stop = StopOnDrop(folder.endpoint());
     let (first, _) = run_pattern(&folder, "check_before_starting");
     assert_eq!(Some(first), stop.pid(), "it is started, and outlives the application");
     assert_eq!(run_pattern(&folder, "check_before_starting").0, first, "it is there already");
@@ -43,7 +44,7 @@ fn pattern_2_try_start_with_error_handling() {
 #[test]
 fn pattern_3_simple_startup_let_it_fail() {
     let folder = Folder::new();
-    let stop = StopOnDrop(folder.lock());
+    let stop = StopOnDrop(folder.endpoint());
     let (first, _) = run_pattern(&folder, "let_it_fail");
     assert_eq!(Some(first), stop.pid());
     assert_eq!(run_pattern(&folder, "let_it_fail").0, first);
@@ -53,7 +54,7 @@ fn pattern_3_simple_startup_let_it_fail() {
 #[test]
 fn the_same_without_a_pattern() {
     let folder = Folder::new();
-    let stop = StopOnDrop(folder.lock());
+    let stop = StopOnDrop(folder.endpoint());
     run(folder.cli_command().args(["--start", "ping"]), b"").success();
     let first = stop.pid();
     run(folder.cli_command().args(["--start", "ping"]), b"").success();

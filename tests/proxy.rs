@@ -1,5 +1,6 @@
 //! `skylinedb-cli proxy`: what passes through it, and what becomes of it when one of the two sides goes. Who may come in is
 //! in `proxy_access`; all of Python's tests run through it in `python`.
+#![cfg(unix)]
 
 mod support;
 
@@ -184,7 +185,7 @@ async fn the_daemon_may_go_and_come_again() {
     assert_eq!((broken.code, broken.reason.as_str()), (UNAVAILABLE, "CONNECTION_LOST"), "{broken}");
     let gone = database_error(client.ping().await.expect_err("nobody is there"));
     assert_eq!((gone.code, gone.reason.as_str()), (UNAVAILABLE, "DAEMON_UNAVAILABLE"), "{gone}");
-    assert!(gone.message.contains(&folder.socket().display().to_string()), "{gone}");
+    assert!(gone.message.contains(&folder.endpoint().display().to_string()), "{gone}");
 
     for _ in 0..3 {
         let mut next = Daemon::builder_in(&folder).start();
@@ -231,7 +232,7 @@ fn the_daemon_is_shut_down_through_it_and_it_stays() {
 #[tokio::test]
 async fn with_start_the_daemon_is_there_when_it_is_called_for() {
     let folder = Folder::new();
-    let stop = StopOnDrop(folder.lock());
+    let stop = StopOnDrop(folder.endpoint());
     let mut command = Proxy::command(&folder);
     command.env("SKYLINEDB_LOCK_FILE", folder.lock()).env("SKYLINEDB_DAEMON", support::program("skylinedb-daemon"));
     command.arg("--start").arg("--database").arg(folder.database());

@@ -1,4 +1,5 @@
 //! Who may come in through `skylinedb-cli proxy`: its token, its socket's mode, and where it will not listen.
+#![cfg(unix)]
 
 mod support;
 
@@ -155,7 +156,7 @@ fn a_unix_socket_is_its_owners_alone_and_takes_nothings_place() {
     };
 
     refused(proxy.socket(), "another program listens there");
-    refused(&daemon.folder().socket(), "another program listens there");
+    refused(&daemon.folder().endpoint(), "another program listens there");
     refused(&daemon.folder().database(), "not a socket");
     refused(&folder.join("no/such/folder/x.sock"), "No such file");
     refused(&folder.join("x".repeat(200)), "107 bytes");

@@ -1,5 +1,6 @@
 //! The daemon from Python: grpcio, with stubs that grpcio-tools makes of `proto/` here and now. The tests themselves are
 //! Python's, in `tests/python/`; each file gets a daemon of its own.
+#![cfg(unix)]
 
 mod support;
 
@@ -57,7 +58,7 @@ fn run_python(file: &str) {
 fn script(daemon: &Daemon, file: &str) -> Command {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python").join(file);
     let mut python = python();
-    python.arg(path).env("SKYLINEDB_ENDPOINT", daemon.folder().socket());
+    python.arg(path).env("SKYLINEDB_ENDPOINT", daemon.folder().endpoint());
     python
 }
 

@@ -2,10 +2,14 @@
 
 mod support;
 
-use std::{fs, path::Path, process::Command};
+#[cfg(unix)]
+use std::fs;
+use std::{path::Path, process::Command};
 
-use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
+#[cfg(unix)]
+use serde_json::Value;
+use serde_json::json;
+use skylinedb::scope;
 use support::{Daemon, Folder, Output, StopOnDrop, command, program, run};
 
 /// A user's folders, without a daemon.
@@ -21,6 +25,7 @@ impl User {
         let mut command = command(program(name));
         command.current_dir(self.0.path());
         command.env("XDG_RUNTIME_DIR", self.0.path()).env("XDG_STATE_HOME", self.0.path().join("state"));
+        command.env("LOCALAPPDATA", self.0.path());
         command
     }
 
@@ -49,11 +54,12 @@ mod future_enhancements {
     }
 
     #[test]
+    #[cfg(unix)]
     fn per_user_daemons() {
         let (one, two) = (User::new(), User::new());
         let stops = [&one, &two].map(|user| {
             user.cli(&["start", "app.db", "--scope", "user"]).success();
-            StopOnDrop(user.file("skylinedb-v1.lock"))
+            StopOnDrop(user.file("skylinedb-v1.sock"))
         });
         let [one, two] = stops.each_ref().map(StopOnDrop::pid);
         assert!(one.is_some() && two.is_some() && one != two);
@@ -61,9 +67,10 @@ mod future_enhancements {
 }
 
 #[test]
+#[cfg(unix)]
 fn in_user_scope_it_is_in_the_users_runtime_folder_and_found_there_first() {
     let user = User::new();
-    let _stop = StopOnDrop(user.file("skylinedb-v1.lock"));
+    let _stop = StopOnDrop(user.file("skylinedb-v1.sock"));
     let started = user.cli(&["start", "app.db", "--scope", "user"]).success();
     assert!(started.stdout.contains(user.file("skylinedb-v1.sock").to_str().expect("a path")), "{started:#?}");
     // Without a word about the scope: the user's comes first.
@@ -73,9 +80,10 @@ fn in_user_scope_it_is_in_the_users_runtime_folder_and_found_there_first() {
 }
 
 #[test]
+#[cfg(unix)]
 fn without_a_runtime_folder_it_is_hidden_in_the_users_home() {
     let user = User::new();
-    let _stop = StopOnDrop(user.file(".skylinedb-v1.lock"));
+    let _stop = StopOnDrop(user.file(".skylinedb-v1.sock"));
     let mut cli = user.command("skylinedb-cli");
     cli.env_remove("XDG_RUNTIME_DIR").env("HOME", user.0.path());
     run(cli.args(["start", "app.db", "--scope", "user"]), b"").success();
@@ -83,6 +91,7 @@ fn without_a_runtime_folder_it_is_hidden_in_the_users_home() {
 }
 
 #[test]
+#[cfg(unix)]
 fn without_any_folder_it_says_what_to_do() {
     let user = User::new();
     let mut daemon = user.command("skylinedb-daemon");
@@ -109,7 +118,8 @@ fn databases_have_daemons_of_their_own_which_their_clients_find() {
     let again = user.cli(&["start", "one.db", "--scope", "database"]).success();
     assert!(again.stdout.contains("it was running already"), "{again:#?}");
     let missing = user.cli(&["ping", "--scope", "database", "--database", "three.db"]).failure(3);
-    assert!(missing.stderr.contains("skylinedb-v1-"), "{missing:#?}");
+    let name = if cfg!(windows) { r"\\.\pipe\SkylineDBd-v1-" } else { "skylinedb-v1-" };
+    assert!(missing.stderr.contains(name), "{missing:#?}");
     user.cli(&["ping", "--scope", "database"]).failure(2);
 }
 
@@ -130,7 +140,7 @@ fn no_second_daemon_opens_a_database_from_another_place() {
     let first = Daemon::start();
     let database = first.folder().database();
     let mut daemon = command(program("skylinedb-daemon"));
-    daemon.arg(&database).arg("--endpoint").arg(first.folder().path().join("other.sock"));
+    daemon.arg(&database).arg("--endpoint").arg(Folder::new().endpoint());
     let second = run(&mut daemon, b"").failure(1);
     assert!(second.stderr.contains("another daemon has the database"), "{second:#?}");
     first.execute("CREATE TABLE t(x)");
@@ -147,6 +157,7 @@ fn an_unknown_scope_is_a_usage_error() {
 }
 
 #[test]
+#[cfg(unix)]
 fn daemons_lists_those_that_run_and_starts_none() {
     let user = User::new();
     // Sockets and locks that nobody holds: of a daemon that was killed, or of a service manager that would start one.
@@ -157,7 +168,7 @@ fn daemons_lists_those_that_run_and_starts_none() {
     assert!(listener.accept().is_err(), "nobody has knocked there");
     drop(listener);
 
-    let stop = StopOnDrop(user.file("skylinedb-v1.lock"));
+    let stop = StopOnDrop(user.file("skylinedb-v1.sock"));
     user.cli(&["start", "app.db", "--scope", "user"]).success();
     let other = Daemon::start();
     let one = &listed(&user, None)[0];
@@ -165,13 +176,14 @@ fn daemons_lists_those_that_run_and_starts_none() {
     assert_eq!(one["database"], json!(user.file("app.db").canonicalize().expect("a path")));
     assert!(one["version"].is_string() && one["start_time"].is_string(), "{one}");
 
-    let both = listed(&user, Some(&other.folder().socket()));
+    let both = listed(&user, Some(&other.folder().endpoint()));
     assert_eq!(both.len(), 2, "{both:?}");
     assert_eq!(both[1]["pid"], json!(other.pid()));
     let table = user.cli(&["daemons"]).success().stdout;
     assert!(table.starts_with("SCOPE") && table.contains("app.db") && table.contains("user"), "{table}");
 }
 
+#[cfg(unix)]
 /// The daemons that are listed, but those of this machine, which are not this test's.
 fn listed(user: &User, endpoint: Option<&Path>) -> Vec<Value> {
     let mut cli = user.command("skylinedb-cli");
@@ -189,8 +201,8 @@ fn database_daemon(user: &User, name: &str) -> StopOnDrop {
     let started = user.cli(&["start", name, "--scope", "database"]).success();
     let line = started.stdout.lines().find_map(|line| line.trim().strip_prefix("Endpoint:")).expect("an endpoint");
     let endpoint = Path::new(line.trim());
-    let path = user.file(name).canonicalize().expect("the database");
-    let hash = format!("{:x}", Sha256::digest(path.as_os_str().as_encoded_bytes()));
-    assert_eq!(endpoint.file_name(), Some(format!("skylinedb-v1-{}.sock", &hash[..16]).as_ref()));
-    StopOnDrop(endpoint.with_extension("lock"))
+    let hash = scope::hash(&scope::canonical_database(&user.file(name)).expect("the database"));
+    let expected = if cfg!(windows) { format!("SkylineDBd-v1-{hash}") } else { format!("skylinedb-v1-{hash}.sock") };
+    assert_eq!(endpoint.file_name(), Some(expected.as_ref()));
+    StopOnDrop(endpoint.to_owned())
 }

@@ -1,5 +1,6 @@
 //! What the daemon says to a service manager, and what it takes from one: with a socket for notifications of the test's own, with
 //! systemd's `systemd-socket-activate`, and with a service manager in Python that starts the daemon again and again.
+#![cfg(unix)]
 
 mod support;
 
@@ -84,7 +85,7 @@ fn it_says_when_it_serves_and_that_it_lives_and_when_it_ends() {
     let notifications = Notifications::of(&folder);
     let mut daemon = Notifications::daemon(&folder, Duration::from_millis(50)).spawn();
     let ready = notifications.next();
-    let status = format!("STATUS=Serving {} on {}", folder.database().display(), folder.socket().display());
+    let status = format!("STATUS=Serving {} on {}", folder.database().display(), folder.endpoint().display());
     assert!(ready.starts_with("READY=1\n") && ready.contains(&status), "{ready}");
     daemon.cli(["ping"]).success(); // at once
 
@@ -114,7 +115,7 @@ fn one_that_cannot_start_does_not_say_that_it_serves() {
 #[test]
 fn the_service_manager_of_whoever_starts_it_in_the_background_is_not_its_own() {
     let folder = Folder::new();
-    let _stop = StopOnDrop(folder.lock());
+    let _stop = StopOnDrop(folder.endpoint());
     let notifications = Notifications::of(&folder);
     let mut starter = folder.cli_command();
     starter.arg("start").arg(folder.database()).env("NOTIFY_SOCKET", Notifications::path(&folder));
@@ -176,7 +177,7 @@ fn activated(folder: &Folder, arguments: &[&str]) -> Option<Command> {
 #[test]
 fn the_first_client_wakes_it_by_a_socket_that_outlives_it() {
     let folder = Folder::new();
-    let socket = folder.socket();
+    let socket = folder.endpoint();
     let Some(mut command) = activated(&folder, &["--listen", &socket.display().to_string()]) else { return };
     let mut daemon = start(&mut command);
     wait_for_listener(&socket);
@@ -233,7 +234,7 @@ fn whatever_is_no_unix_socket_of_its_own_is_refused_with_the_reason() {
 #[test]
 fn a_socket_that_lets_in_more_than_the_options_say_is_refused() {
     let folder = Folder::new();
-    let socket = folder.socket();
+    let socket = folder.endpoint();
     let Some(mut activate) = activated(&folder, &["--listen", &socket.display().to_string()]) else { return };
     let log = folder.path().join("log");
     activate.args(["--socket-mode", "0660"]).stderr(fs::File::create(&log).expect("a log"));
@@ -252,12 +253,12 @@ fn a_socket_that_lets_in_more_than_the_options_say_is_refused() {
 fn clients_that_come_between_two_daemons_are_served_by_the_next() {
     const WRITES: i64 = 60;
     let folder = Folder::new();
-    let _stop = StopOnDrop(folder.lock());
+    let _stop = StopOnDrop(folder.endpoint());
     let mut manager = python();
-    manager.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/python/socket_activation.py")).arg(folder.socket());
+    manager.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/python/socket_activation.py")).arg(folder.endpoint());
     manager.arg(program("skylinedb-daemon")).arg(folder.database()).arg("--lock-file").arg(folder.lock());
     let manager = start(manager.args(["--idle-timeout", "1ms"]));
-    wait_for_listener(&folder.socket());
+    wait_for_listener(&folder.endpoint());
     let inserts = (0..WRITES).map(|number| format!("INSERT INTO t VALUES ({number})"));
     let mut pids = BTreeSet::new();
     for sql in std::iter::once("CREATE TABLE t(x INTEGER PRIMARY KEY)".to_owned()).chain(inserts) {

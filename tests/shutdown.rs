@@ -4,9 +4,8 @@ mod support;
 
 use std::fs;
 
-use rustix::process::Signal;
 use skylinedb::{Error, TransactionKind, params};
-use support::{Daemon, wait_until};
+use support::{Daemon, SIGNALS, Signal, endpoint_exists, is_free, wait_until};
 use tokio_stream::StreamExt;
 
 /// Takes a second or so, and writes.
@@ -20,16 +19,15 @@ const ENDLESS_READ: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i 
 const ENDLESS_DRAIN: &str = "1h";
 
 #[test]
-fn shutdown_sigterm_and_sigint_end_it_cleanly() {
-    for name in ["Shutdown", "SIGTERM", "SIGINT"] {
+fn shutdown_and_signals_end_it_cleanly() {
+    for (name, signal) in with_shutdown() {
         let mut daemon = Daemon::start();
         daemon.execute("CREATE TABLE t(x)");
         daemon.execute("INSERT INTO t VALUES (1)");
 
-        match name {
-            "SIGTERM" => daemon.signal(Signal::TERM),
-            "SIGINT" => daemon.signal(Signal::INT),
-            _ => drop(daemon.cli(["shutdown"]).success()),
+        match signal {
+            Some(signal) => daemon.signal(signal),
+            None => drop(daemon.cli(["shutdown"]).success()),
         }
 
         let status = daemon.wait();
@@ -181,14 +179,19 @@ fn wait_for_a_writer(daemon: &Daemon) {
     });
 }
 
-/// The socket is gone, the lock is free, and what was in the write-ahead log is in the database.
+/// What ends a daemon: the signals, and the call.
+fn with_shutdown() -> impl Iterator<Item = (&'static str, Option<Signal>)> {
+    SIGNALS.into_iter().map(|(name, signal)| (name, Some(signal))).chain([("Shutdown", None)])
+}
+
+/// Nobody listens, the lock is free, and what was in the write-ahead log is in the database.
 #[track_caller]
 fn assert_clean(daemon: &Daemon) {
     let folder = daemon.folder();
-    assert!(!folder.socket().exists(), "the socket is removed");
+    assert!(!endpoint_exists(&folder.endpoint()), "the socket is removed");
     let wal_bytes = fs::metadata(folder.wal()).map_or(0, |wal| wal.len());
     assert_eq!(wal_bytes, 0, "the write-ahead log is checkpointed");
-    fs::File::open(folder.lock()).expect("the lock").try_lock().expect("the lock is free");
+    assert!(is_free(&folder.lock()), "the lock is free");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -275,7 +278,7 @@ async fn a_grace_time_or_force_comes_before_the_daemons_own() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_waits_for_the_drain_can_hurry_it() {
-    for way in ["SIGTERM", "SIGINT", "Shutdown"] {
+    for (way, signal) in with_shutdown() {
         let mut daemon = Daemon::builder().arg("--drain-timeout").arg(ENDLESS_DRAIN).start();
         daemon.execute("CREATE TABLE t(x)");
         let (client, other) = (daemon.client().await, daemon.client().await);
@@ -285,10 +288,9 @@ async fn whoever_waits_for_the_drain_can_hurry_it() {
         daemon.wait_for_log("shutting down as requested");
         assert!(daemon.is_running());
 
-        match way {
-            "SIGTERM" => daemon.terminate(),
-            "SIGINT" => daemon.signal(Signal::INT),
-            _ => drop(other.shutdown_within(std::time::Duration::ZERO).await.expect("it still listens")),
+        match signal {
+            Some(signal) => daemon.signal(signal),
+            None => drop(other.shutdown_within(std::time::Duration::ZERO).await.expect("it still listens")),
         }
 
         assert!(daemon.wait().success(), "{way}");

@@ -2,18 +2,15 @@
 
 mod support;
 
-use std::{
-    fs,
-    os::unix::fs::{FileTypeExt, PermissionsExt},
-};
+use std::fs;
 
-use support::{Daemon, Folder, run, wait_until};
+use support::{Daemon, Folder, endpoint_exists, run, wait_until};
 
 #[test]
 fn the_default_database_is_data_db_in_the_working_directory() {
     let folder = Folder::new();
     let mut daemon = support::command(support::program("skylinedb-daemon"));
-    daemon.current_dir(folder.path()).arg("--endpoint").arg(folder.socket()).arg("--lock-file").arg(folder.lock());
+    daemon.current_dir(folder.path()).arg("--endpoint").arg(folder.endpoint()).arg("--lock-file").arg(folder.lock());
     let _running = support::start(&mut daemon);
     wait_until("the daemon to answer", || folder.cli(["ping"]).code == Some(0));
     assert!(folder.path().join("data.db").is_file());
@@ -24,7 +21,7 @@ fn missing_folders_of_the_database_are_made() {
     let folder = Folder::new();
     let database = folder.path().join("deep/er/still/data.db");
     let mut daemon = support::command(support::program("skylinedb-daemon"));
-    daemon.arg(&database).arg("--endpoint").arg(folder.socket()).arg("--lock-file").arg(folder.lock());
+    daemon.arg(&database).arg("--endpoint").arg(folder.endpoint()).arg("--lock-file").arg(folder.lock());
     let _running = support::start(&mut daemon);
     wait_until("the daemon to answer", || folder.cli(["ping"]).code == Some(0));
     assert!(database.is_file());
@@ -34,15 +31,22 @@ fn missing_folders_of_the_database_are_made() {
 fn the_endpoint_can_come_from_the_environment() {
     let folder = Folder::new();
     let mut daemon = support::command(support::program("skylinedb-daemon"));
-    daemon.current_dir(folder.path()).env("SKYLINEDB_ENDPOINT", folder.socket()).arg("--lock-file").arg(folder.lock());
+    daemon
+        .current_dir(folder.path())
+        .env("SKYLINEDB_ENDPOINT", folder.endpoint())
+        .arg("--lock-file")
+        .arg(folder.lock());
     let _running = support::start(&mut daemon);
     wait_until("the daemon to answer", || folder.cli(["ping"]).code == Some(0));
 }
 
 #[test]
+#[cfg(unix)]
 fn the_socket_is_a_socket_for_its_owner_alone() {
+    use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+
     let daemon = Daemon::start();
-    let metadata = fs::symlink_metadata(daemon.folder().socket()).expect("the socket");
+    let metadata = fs::symlink_metadata(daemon.folder().endpoint()).expect("the socket");
     assert!(metadata.file_type().is_socket());
     assert_eq!(metadata.permissions().mode() & 0o777, 0o600);
 }
@@ -76,7 +80,7 @@ fn a_file_that_is_no_database_is_refused_and_left_as_it_is() {
     assert!(output.stderr.contains("Error: "), "{output:#?}");
     assert!(output.stderr.contains("data.db"), "it names the file: {output:#?}");
     assert_eq!(fs::read_to_string(folder.database()).expect("read the file"), text);
-    assert!(!folder.socket().exists());
+    assert!(!endpoint_exists(&folder.endpoint()));
 }
 
 #[test]

@@ -27,3 +27,26 @@ pub(crate) async fn open(endpoint: &Endpoint) -> io::Result<UnixStream> {
 pub(crate) fn look(path: &Path) -> io::Result<()> {
     std::os::unix::net::UnixStream::connect(path).map(drop)
 }
+
+/// Somebody who listens, for tests.
+#[cfg(test)]
+pub(crate) struct Somebody {
+    socket: tokio::net::UnixListener,
+    folder: tempfile::TempDir,
+}
+
+#[cfg(test)]
+impl Somebody {
+    pub(crate) fn listen() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        Self { socket: tokio::net::UnixListener::bind(folder.path().join("sock")).expect("a socket"), folder }
+    }
+
+    pub(crate) fn endpoint(&self) -> Endpoint {
+        self.folder.path().join("sock").into()
+    }
+
+    pub(crate) async fn accept(self) -> UnixStream {
+        self.socket.accept().await.expect("a client").0
+    }
+}

@@ -27,3 +27,32 @@ pub(crate) async fn open(endpoint: &Endpoint) -> io::Result<Connection> {
         }
     }
 }
+
+/// Somebody who listens, for tests.
+#[cfg(test)]
+pub(crate) struct Somebody {
+    pipe: tokio::net::windows::named_pipe::NamedPipeServer,
+    endpoint: Endpoint,
+}
+
+#[cfg(test)]
+impl Somebody {
+    pub(crate) fn listen() -> Self {
+        use std::sync::atomic::{AtomicU32, Ordering};
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let endpoint = Endpoint::new(format!("pipe:skylinedb-test-{}-{number}", std::process::id()));
+        let mut options = tokio::net::windows::named_pipe::ServerOptions::new();
+        let pipe = options.first_pipe_instance(true).create(endpoint.path()).expect("a pipe");
+        Self { pipe, endpoint }
+    }
+
+    pub(crate) fn endpoint(&self) -> Endpoint {
+        self.endpoint.clone()
+    }
+
+    pub(crate) async fn accept(self) -> tokio::net::windows::named_pipe::NamedPipeServer {
+        self.pipe.connect().await.expect("a client");
+        self.pipe
+    }
+}

@@ -54,8 +54,8 @@ pub struct Connection {
 pub struct Server {
     /// The process, as far as the system tells.
     pub pid: Option<u32>,
-    /// The user who has made the pipe, as a SID.
-    pub owner: String,
+    /// The user whom the pipe belongs to, as a SID; not known where the system does not tell.
+    pub owner: Option<String>,
 }
 
 impl Connection {
@@ -68,16 +68,17 @@ impl Connection {
     pub fn open_trusted(path: &Path) -> io::Result<Self> {
         let file = open(path)?;
         let owner = owner(&file)?;
-        if !is_trusted(&owner, &user::own_sid()?) {
-            return Err(io::Error::new(
-                io::ErrorKind::PermissionDenied,
-                format!(
-                    "it belongs to another user, {}, and nothing was sent; if you trust them, give it as the endpoint",
-                    user::described(&owner)
-                ),
-            ));
+        let own = user::own_sid()?;
+        if owner.as_ref().is_some_and(|owner| is_trusted(owner, &own)) {
+            return Self::of_file(file);
         }
-        Self::of_file(file)
+        Err(io::Error::new(
+            io::ErrorKind::PermissionDenied,
+            format!(
+                "it belongs to another user, {}, and nothing was sent; if you trust them, give it as the endpoint",
+                owner.map_or_else(|| "whom the system does not name".to_owned(), |owner| user::described(&owner))
+            ),
+        ))
     }
 
     /// The next one who opens a pipe that is listened on.
@@ -172,11 +173,11 @@ fn open(path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
-/// The user whom a pipe belongs to. Nobody can make one that belongs to somebody else.
-fn owner(pipe: &File) -> io::Result<String> {
+/// The user whom a pipe belongs to. Nobody can make one that belongs to somebody else. Wine has pipes that belong to nobody.
+fn owner(pipe: &File) -> io::Result<Option<String>> {
     let descriptor = GetSecurityInfo(pipe, SeObjectType::SE_KERNEL_OBJECT, SecurityInformation::Owner)?;
-    let owner = descriptor.owner().ok_or_else(|| io::Error::other("nobody owns the pipe"))?;
-    Ok(ConvertSidToStringSid(owner)?.to_string_lossy().into_owned())
+    let owner = descriptor.owner().map(ConvertSidToStringSid).transpose()?;
+    Ok(owner.map(|owner| owner.to_string_lossy().into_owned()))
 }
 
 /// Whether a pipe of this owner can be trusted by a user who has not said that it can: it is the user's own, or one of the system, an
@@ -185,4 +186,66 @@ fn is_trusted(owner: &str, own: &str) -> bool {
     owner == own
         || ["S-1-5-18", "S-1-5-19", "S-1-5-20", "S-1-5-32-544"].contains(&owner)
         || owner.starts_with("S-1-5-80-")
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::windows::named_pipe::ServerOptions,
+    };
+
+    use super::*;
+
+    fn name(of: &str) -> PathBuf {
+        format!("{PIPES}skylinedb-test-{of}-{}", std::process::id()).into()
+    }
+
+    #[test]
+    fn strangers_are_not_trusted_unless_an_administrator_has_let_them_in() {
+        let own = "S-1-5-21-1-2-3-1001";
+        for trusted in [own, "S-1-5-18", "S-1-5-19", "S-1-5-20", "S-1-5-32-544", "S-1-5-80-1-2-3-4-5"] {
+            assert!(is_trusted(trusted, own), "{trusted}");
+        }
+        for stranger in ["S-1-5-21-1-2-3-1002", "S-1-5-21-1-2-3-100", "S-1-1-0", "S-1-5-32-545", "S-1-5-8", "S-1-5-7"] {
+            assert!(!is_trusted(stranger, own), "{stranger}");
+        }
+    }
+
+    #[tokio::test]
+    async fn who_listens_is_known_to_whoever_can_open_the_pipe() {
+        let path = name("server");
+        assert_eq!(server(&path).expect_err("nobody").kind(), io::ErrorKind::NotFound);
+        let _pipe = ServerOptions::new().create(&path).expect("a pipe");
+        assert_eq!(server(&path).expect("a server").pid, Some(std::process::id()));
+        let program = program(std::process::id()).expect("this program");
+        assert_eq!(program.file_name(), std::env::current_exe().expect("this program").file_name());
+    }
+
+    #[tokio::test]
+    async fn a_pipe_whose_instances_are_taken_is_there_but_busy() {
+        let path = name("busy");
+        let _pipe = ServerOptions::new().create(&path).expect("a pipe");
+        let _client = Connection::open(&path).expect("a connection");
+        assert!(is_busy(&Connection::open(&path).expect_err("taken")));
+        assert!(look(&path).is_ok() && look_for_free(&path).is_err());
+    }
+
+    #[tokio::test]
+    async fn what_was_written_is_read_to_the_end_after_the_writer_has_gone() {
+        let path = name("end");
+        let mut server = ServerOptions::new().create(&path).expect("a pipe");
+        let mut client = Connection::open(&path).expect("a connection");
+        server.connect().await.expect("a client");
+        let sent = vec![7; 1 << 20]; // more than the system keeps for a reader
+        let write = async {
+            client.write_all(&sent).await.expect("write");
+            client.shutdown().await.expect("shut down");
+            drop(client);
+        };
+        let mut read = Vec::new();
+        let (outcome, ()) = tokio::join!(server.read_to_end(&mut read), write);
+        outcome.expect("read");
+        assert_eq!(read.len(), sent.len());
+    }
 }

@@ -11,20 +11,20 @@ use std::{
     thread,
 };
 
-use rustix::process::Signal;
 use skylinedb::Client;
 use tempfile::TempDir;
 
 use super::{
     PATIENCE,
-    process::{self, Output, command, peak_rss_bytes, program, run, send_signal},
+    platform::{self, Signal},
+    process::{Output, command, program, run},
     wait_for,
 };
 
 /// The line that says that a daemon can be talked to.
 const READY: &str = "IPC server listening";
 
-/// A folder with a daemon's files; it outlives the daemon, so that another one can be started there. Removed with its
+/// A folder with a daemon's files, and its endpoint; it outlives the daemon, so that another one can be started there. Removed with its
 /// last clone.
 #[derive(Clone)]
 pub(crate) struct Folder(Arc<TempDir>);
@@ -38,12 +38,14 @@ impl Folder {
         self.0.path()
     }
 
-    pub(crate) fn socket(&self) -> PathBuf {
-        self.path().join("daemon.sock")
+    /// The daemon's socket, or its pipe.
+    pub(crate) fn endpoint(&self) -> PathBuf {
+        platform::endpoint_in(self.path())
     }
 
+    /// The lock's file, or its mutex.
     pub(crate) fn lock(&self) -> PathBuf {
-        self.path().join("daemon.lock")
+        platform::lock_of(&self.endpoint())
     }
 
     pub(crate) fn database(&self) -> PathBuf {
@@ -58,7 +60,7 @@ impl Folder {
     pub(crate) fn daemon_command<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Command {
         let mut daemon = command(program("skylinedb-daemon"));
         daemon.current_dir(self.path()).arg(self.database());
-        daemon.arg("--endpoint").arg(self.socket()).arg("--lock-file").arg(self.lock());
+        daemon.arg("--endpoint").arg(self.endpoint()).arg("--lock-file").arg(self.lock());
         daemon.args(arguments);
         daemon
     }
@@ -82,7 +84,7 @@ impl Folder {
     /// The CLI, told where the daemon of this folder is.
     pub(crate) fn cli_command(&self) -> Command {
         let mut cli = command(program("skylinedb-cli"));
-        cli.current_dir(self.path()).arg("--endpoint").arg(self.socket());
+        cli.current_dir(self.path()).arg("--endpoint").arg(self.endpoint());
         cli
     }
 
@@ -188,7 +190,7 @@ impl Daemon {
 
     /// A client of the library.
     pub(crate) async fn client(&self) -> Client {
-        Client::connect(self.folder.socket()).await.expect("connect to the daemon")
+        Client::connect(self.folder.endpoint()).await.expect("connect to the daemon")
     }
 
     /// Runs the CLI against this daemon.
@@ -242,19 +244,19 @@ impl Daemon {
         assert!(found, "the daemon did not say {text:?} {why}. It said:\n{log}");
     }
 
-    /// SIGKILL, and waits for the end.
+    /// SIGKILL, or Windows' TerminateProcess, and waits for the end.
     pub(crate) fn kill9(&mut self) {
-        self.signal(Signal::KILL);
+        self.child.kill().expect("kill a child");
         self.wait();
     }
 
-    /// SIGTERM.
+    /// SIGTERM, or Ctrl-C.
     pub(crate) fn terminate(&self) {
         self.signal(Signal::TERM);
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
-        send_signal(self.pid(), signal);
+        platform::send_signal(self.pid(), &self.folder.endpoint(), signal);
     }
 
     /// Whether it still runs.
@@ -271,7 +273,7 @@ impl Daemon {
         status
     }
 
-    /// SIGTERM, and waits for a clean end.
+    /// SIGTERM or Ctrl-C, and waits for a clean end.
     #[track_caller]
     pub(crate) fn stop(&mut self) {
         self.terminate();
@@ -281,7 +283,7 @@ impl Daemon {
 
     /// The most memory that it has had in RAM so far.
     pub(crate) fn peak_rss_bytes(&self) -> usize {
-        peak_rss_bytes(self.pid())
+        platform::peak_rss_bytes(self.pid())
     }
 }
 

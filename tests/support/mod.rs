@@ -6,9 +6,15 @@
 
 mod background;
 mod daemon;
+#[cfg_attr(unix, path = "platform/unix.rs")]
+#[cfg_attr(windows, path = "platform/windows.rs")]
+mod platform;
 mod process;
+#[cfg(unix)]
 mod proxy;
+#[cfg(unix)]
 mod tools;
+#[cfg(unix)]
 mod users;
 
 use std::{
@@ -18,9 +24,13 @@ use std::{
 
 pub(crate) use background::StopOnDrop;
 pub(crate) use daemon::{Builder, Daemon, Folder};
-pub(crate) use process::{Output, Running, command, peak_rss_bytes, program, run, send_signal, start};
+pub(crate) use platform::{SIGNALS, Signal, endpoint_exists, holder, is_free, peak_rss_bytes};
+pub(crate) use process::{Output, Running, command, program, run, start};
+#[cfg(unix)]
 pub(crate) use proxy::Proxy;
+#[cfg(unix)]
 pub(crate) use tools::{grpcurl, python, systemd};
+#[cfg(unix)]
 pub(crate) use users::{Group, User, can_make_users, open_folder, program_for_all};
 
 /// How long a condition may take to come true before the test fails. Far more than anything takes on a busy machine.

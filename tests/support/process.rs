@@ -3,7 +3,6 @@
 use std::{
     env,
     ffi::OsStr,
-    fs,
     io::Write,
     path::PathBuf,
     process::{Child, ChildStdout, Command, ExitStatus, Stdio},
@@ -12,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use rustix::process::{Pid, Signal, kill_process};
+use super::platform::{self, EMPTY_FILE};
 
 /// How long a program may run before it is killed and the test fails.
 const PROGRAM_PATIENCE: Duration = Duration::from_mins(5);
@@ -26,7 +25,7 @@ pub(crate) fn program(name: &str) -> PathBuf {
         },
         PathBuf::from,
     );
-    let path = folder.join(name);
+    let path = folder.join(name).with_extension(env::consts::EXE_EXTENSION);
     assert!(
         path.is_file(),
         "{} is not there: build it with `cargo build --workspace`, or run everything with `./scripts/test`",
@@ -43,7 +42,7 @@ pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
             command.env_remove(variable);
         }
     }
-    command.env("SKYLINEDB_CONFIG", "/dev/null"); // not the machine's own
+    command.env("SKYLINEDB_CONFIG", EMPTY_FILE); // not the machine's own
     command
 }
 
@@ -104,8 +103,9 @@ impl Running {
         self.child.wait().expect("wait for a child")
     }
 
-    pub(crate) fn signal(&self, signal: Signal) {
-        send_signal(self.pid(), signal);
+    #[cfg(unix)]
+    pub(crate) fn signal(&self, signal: platform::Signal) {
+        platform::send_signal(self.pid(), std::path::Path::new(""), signal);
     }
 }
 
@@ -129,7 +129,7 @@ pub(crate) fn run(command: &mut Command, stdin: &[u8]) -> Output {
         scope.spawn(move || pipe.write_all(stdin).ok());
         scope.spawn(move || sender.send(child.wait_with_output()));
         let Ok(output) = receiver.recv_timeout(PROGRAM_PATIENCE) else {
-            send_signal(pid, Signal::KILL);
+            platform::kill(pid);
             panic!("{command:?} did not end within {PROGRAM_PATIENCE:?}");
         };
         let output = output.expect("wait for a child");
@@ -139,18 +139,4 @@ pub(crate) fn run(command: &mut Command, stdin: &[u8]) -> Output {
             stderr: String::from_utf8(output.stderr).expect("standard error is UTF-8"),
         }
     })
-}
-
-/// Sends a signal to one process.
-pub(crate) fn send_signal(pid: u32, signal: Signal) {
-    let pid = Pid::from_raw(pid.cast_signed()).expect("a process id is not 0");
-    kill_process(pid, signal).unwrap_or_else(|error| panic!("cannot signal {pid:?}: {error}"));
-}
-
-/// The most memory that a process has had in RAM so far.
-pub(crate) fn peak_rss_bytes(pid: u32) -> usize {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("the process is there");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("VmHWM in /proc/PID/status");
-    let kib: usize = line.trim().trim_end_matches(" kB").parse().expect("VmHWM is a number of kB");
-    kib * 1024
 }

@@ -13,7 +13,8 @@ use skylinedb::Client;
 
 use super::{
     daemon::Folder,
-    process::{Output, Running, peak_rss_bytes, run, start},
+    platform::peak_rss_bytes,
+    process::{Output, Running, run, start},
     tools::grpcurl,
 };
 

@@ -77,10 +77,10 @@ pub(crate) fn pipe_is_taken(pipe: &Path) -> anyhow::Error {
         return anyhow!(already_running(&format!("Pipe: {}", pipe.display()), pid));
     }
     let owner = server.map_or_else(
-        || "this user may not see whose".to_owned(),
+        || "whose it is, this user may not see".to_owned(),
         |server| {
-            let pid = server.pid.map_or_else(String::new, |pid| format!("process {pid} of "));
-            pid + &user::described(&server.owner)
+            let pid = server.pid.map_or_else(|| "a process".to_owned(), |pid| format!("process {pid}"));
+            server.owner.map_or_else(|| pid.clone(), |owner| format!("{pid} of {}", user::described(&owner)))
         },
     );
     anyhow!(

@@ -2,6 +2,8 @@
 
 pub(crate) mod access;
 mod peer;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use access::{Access, Policy};
 pub(crate) use peer::Peer;
