@@ -51,8 +51,8 @@ impl SingleInstance {
         };
         // A mutex of user scope is one of the session, whereas the pipe is the machine's: in another session of this user a daemon
         // may run. And a name of a pipe belongs to whoever comes first.
-        if is_taken(&places.endpoint) {
-            return Err(pipe_is_taken(&places.endpoint));
+        if let Some(server) = server(&places.endpoint) {
+            return Err(pipe_is_taken(&places.endpoint, server.as_ref()));
         }
         tracing::info!("Acquired single-instance lock");
         Ok(Self { _mutex: mutex })
@@ -70,9 +70,8 @@ pub(crate) fn try_mutex(name: &Path) -> Result<Option<single_instance::SingleIns
 }
 
 /// Why nobody can listen on a pipe whose name somebody has: a daemon, or another program.
-pub(crate) fn pipe_is_taken(pipe: &Path) -> anyhow::Error {
-    let server = holder(pipe);
-    let pid = server.as_ref().and_then(|server| server.pid);
+pub(crate) fn pipe_is_taken(pipe: &Path, server: Option<&Server>) -> anyhow::Error {
+    let pid = server.and_then(|server| server.pid);
     if pid.is_some_and(is_daemon) {
         return anyhow!(already_running(&format!("Pipe: {}", pipe.display()), pid));
     }
@@ -80,7 +79,7 @@ pub(crate) fn pipe_is_taken(pipe: &Path) -> anyhow::Error {
         || "whose it is, this user may not see".to_owned(),
         |server| {
             let pid = server.pid.map_or_else(|| "a process".to_owned(), |pid| format!("process {pid}"));
-            server.owner.map_or_else(|| pid.clone(), |owner| format!("{pid} of {}", user::described(&owner)))
+            server.owner.as_ref().map_or_else(|| pid.clone(), |owner| format!("{pid} of {}", user::described(owner)))
         },
     );
     anyhow!(
@@ -89,14 +88,18 @@ pub(crate) fn pipe_is_taken(pipe: &Path) -> anyhow::Error {
     )
 }
 
-/// Whether there is a pipe of this name. A daemon that ends has clients on every instance, and is waited for.
-fn is_taken(pipe: &Path) -> bool {
+/// Who has a pipe of this name, if there is one, as far as this user may see it. A daemon that ends has clients on every instance, and
+/// is waited for.
+pub(crate) fn server(pipe: &Path) -> Option<Option<Server>> {
     let begin = Instant::now();
     loop {
-        match pipe::look_for_free(pipe) {
-            Ok(()) => return true,
+        match pipe::server(pipe) {
+            Ok(server) => return Some(Some(server)),
             Err(error) if pipe::is_busy(&error) && begin.elapsed() < ENDING_TIME => thread::sleep(PID_POLL),
-            Err(error) => return pipe::is_busy(&error) || error.kind() == io::ErrorKind::PermissionDenied,
+            Err(error) if pipe::is_busy(&error) || error.kind() == io::ErrorKind::PermissionDenied => {
+                return Some(None);
+            }
+            Err(_) => return None,
         }
     }
 }
