@@ -71,7 +71,8 @@ async fn paths_may_have_blanks_quotes_and_letters_of_any_language() {
     assert!(database.is_file());
     assert!(fs::read_to_string(&log).expect("a log").contains("IPC server listening"));
     // What goes on after a backslash or a quote must not become another argument.
-    let message = refused(options(&folder).endpoint(folder.other_endpoint()).argument(r#"--config=a\" --nonsense"#)).await;
+    let message =
+        refused(options(&folder).endpoint(Folder::new().endpoint()).argument(r#"--config=a\" --nonsense"#)).await;
     assert!(message.contains(r#"a\" --nonsense"#) && message.contains("configuration file"), "{message}");
 }
 
