@@ -83,9 +83,16 @@ impl CommandLine {
                 .with_context(|| format!("cannot write into {}", folder.display()))?;
             return Ok(None);
         }
-        let default = || self.default_file.as_deref().filter(|path| path.exists());
-        let path = matches.get_one::<PathBuf>("config").map(PathBuf::as_path).or_else(default);
-        let file = path.map(|path| File::read(path, plain)).transpose()?;
+        let file = match matches.get_one::<PathBuf>("config") {
+            Some(path) => Some(File::read(path, plain)?),
+            None => match self.default_file.as_deref().filter(|path| path.exists()) {
+                Some(path) => {
+                    platform::check_default_file(path)?;
+                    Some(File::read(path, plain)?)
+                }
+                None => None,
+            },
+        };
         let command = command.mut_args(|arg| match file.as_ref().and_then(|file| file.entry(arg.get_id().as_str())) {
             Some(entry) => arg.default_values(entry.values.clone()),
             None => arg,

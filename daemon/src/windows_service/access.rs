@@ -21,9 +21,9 @@ pub(super) fn make_machine_folder(folder: &Path) -> anyhow::Result<()> {
     icacls(folder, &["/inheritance:r", "/grant:r", &full(SYSTEM), &full(ADMINISTRATORS), &read])
 }
 
-/// Lets an account write in a folder, and in all that is in it.
+/// Lets an account write in a folder, and in all that is in it, which inherits that.
 pub(super) fn let_write_in(folder: &Path, account: &str) -> anyhow::Result<()> {
-    icacls(folder, &["/grant", &format!("{account}:(OI)(CI)M"), "/T", "/C", "/Q"])
+    icacls(folder, &["/grant", &format!("{account}:(OI)(CI)M"), "/Q"])
 }
 
 /// Lets an account write a file.

@@ -58,6 +58,7 @@ fn others(arguments: &[OsString]) -> anyhow::Result<()> {
         .after_help(AFTER_HELP)
         .subcommand_required(true)
         .arg_required_else_help(true)
+        .disable_help_subcommand(true)
         .subcommand(Command::new("install").about("Install a service, with the daemon's own options and its DATABASE"))
         .subcommand(
             Command::new("uninstall")
