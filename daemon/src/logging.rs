@@ -46,17 +46,14 @@ pub(crate) fn start(format: LogFormat, file: Option<&Path>) -> anyhow::Result<()
 /// Says why the daemon ends, on standard error and in the log's file, if there is one. It is not a log line: it is for whoever
 /// has started the daemon, and its shape is part of the contract. Returns the exit code.
 pub(crate) fn report(error: &anyhow::Error, file: Option<&Path>) -> u8 {
-    let (text, code) = match error.downcast_ref::<clap::Error>() {
-        // If standard output or error is closed, the exit code has to do.
-        Some(error) => {
-            let _ = error.print();
-            (if error.use_stderr() { error.to_string() } else { String::new() }, error.exit_code())
-        }
-        None => {
-            let text = explain(error);
-            let _ = io::stderr().write_all(text.as_bytes());
-            (text, 1)
-        }
+    // If standard output or error is closed, the exit code has to do.
+    let (text, code) = if let Some(error) = error.downcast_ref::<clap::Error>() {
+        let _ = error.print();
+        (if error.use_stderr() { error.to_string() } else { String::new() }, error.exit_code())
+    } else {
+        let text = explain(error);
+        let _ = io::stderr().write_all(text.as_bytes());
+        (text, 1)
     };
     if let Some(file) = file.filter(|_| !text.is_empty()) {
         let _ = open(file).and_then(|mut file| file.write_all(text.as_bytes()));
