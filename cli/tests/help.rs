@@ -6,11 +6,17 @@ use std::{
     process::{Command, Stdio},
 };
 
+/// Where the documents are.
+const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/help");
+/// An endpoint where nobody listens.
+const MISSING: &str = if cfg!(windows) { r"\\.\pipe\skylinedb-not-there" } else { "/not/there/skylinedb.sock" };
+
 #[test]
 fn help_is_as_written() {
+    let folder = Path::new(FOLDER).join(if cfg!(windows) { "windows" } else { "" });
     for command in ["", "ping", "execute", "query", "import", "start", "daemons", "shutdown", "proxy", "bench"] {
         let file = if command.is_empty() { "help.txt".to_owned() } else { format!("{command}.txt") };
-        let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/help")).join(file);
+        let path = folder.join(file);
         let printed = run(command.split_whitespace().chain(["--help"]), 0);
         if env::var_os("SKYLINEDB_UPDATE_HELP").is_some() {
             fs::write(&path, &printed).expect("write the help");
@@ -43,10 +49,9 @@ fn a_mistake_on_the_command_line_is_exit_code_2() {
 
 #[test]
 fn without_a_daemon_it_is_exit_code_3_and_says_where_it_looked() {
-    let missing = "/not/there/skylinedb.sock";
     for command in [&["ping"][..], &["execute", "SELECT 1"], &["query", "SELECT 1"], &["shutdown"]] {
-        let message = run(command.iter().copied().chain(["--endpoint", missing]), 3);
-        assert!(message.starts_with("Error: ") && message.contains(missing), "{message}");
+        let message = run(command.iter().copied().chain(["--endpoint", MISSING]), 3);
+        assert!(message.starts_with("Error: ") && message.contains(MISSING), "{message}");
         assert!(message.contains("skylinedb-cli start"), "{message}");
     }
 }

@@ -4,7 +4,8 @@ use std::{env, fs, path::Path, process::Command};
 
 #[test]
 fn help_is_as_written() {
-    let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/help.txt"));
+    let file = if cfg!(windows) { "help_windows.txt" } else { "help.txt" };
+    let path = &Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests")).join(file);
     let mut daemon = Command::new(env!("CARGO_BIN_EXE_skylinedb-daemon"));
     daemon.arg("--help").env_remove("COLUMNS").env_remove("SKYLINEDB_ENDPOINT").env_remove("SKYLINEDB_LOCK_FILE");
     let output = daemon.output().expect("run the daemon");

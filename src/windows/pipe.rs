@@ -50,7 +50,7 @@ pub struct Connection {
 }
 
 /// Who listens on a pipe.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Server {
     /// The process, as far as the system tells.
     pub pid: Option<u32>,

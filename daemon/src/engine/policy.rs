@@ -330,7 +330,10 @@ mod tests {
             ("ATTACH '/tmp' || '/x.db' AS x", "literals"),
             ("ATTACH ?1 AS x", "literals"),
             ("DETACH ?1", "literals"),
+            #[cfg(unix)]
             ("ATTACH '/tmp/x.db' AS x", "--allow-attach"),
+            #[cfg(windows)]
+            (r"ATTACH 'C:\x.db' AS x", "--allow-attach"),
             ("ATTACH 'file:/tmp/x.db' AS x", "absolute path"),
             ("ATTACH ':memory:' AS x", "absolute path"),
             ("ATTACH '' AS x", "absolute path"),

@@ -52,7 +52,7 @@ impl SingleInstance {
         // A mutex of user scope is one of the session, whereas the pipe is the machine's: in another session of this user a daemon
         // may run. And a name of a pipe belongs to whoever comes first.
         if let Some(server) = server(&places.endpoint) {
-            return Err(pipe_is_taken(&places.endpoint, server.as_ref()));
+            return Err(pipe_is_taken(&places.endpoint, &server));
         }
         tracing::info!("Acquired single-instance lock");
         Ok(Self { _mutex: mutex })
@@ -70,34 +70,28 @@ pub(crate) fn try_mutex(name: &Path) -> Result<Option<single_instance::SingleIns
 }
 
 /// Why nobody can listen on a pipe whose name somebody has: a daemon, or another program.
-pub(crate) fn pipe_is_taken(pipe: &Path, server: Option<&Server>) -> anyhow::Error {
-    let pid = server.and_then(|server| server.pid);
-    if pid.is_some_and(is_daemon) {
-        return anyhow!(already_running(&format!("Pipe: {}", pipe.display()), pid));
+pub(crate) fn pipe_is_taken(pipe: &Path, server: &Server) -> anyhow::Error {
+    if server.pid.is_some_and(is_daemon) {
+        return anyhow!(already_running(&format!("Pipe: {}", pipe.display()), server.pid));
     }
-    let owner = server.map_or_else(
-        || "whose it is, this user may not see".to_owned(),
-        |server| {
-            let pid = server.pid.map_or_else(|| "a process".to_owned(), |pid| format!("process {pid}"));
-            server.owner.as_ref().map_or_else(|| pid.clone(), |owner| format!("{pid} of {}", user::described(owner)))
-        },
-    );
+    let process = server.pid.map_or_else(|| "a process".to_owned(), |pid| format!("process {pid}"));
+    let user = server.owner.as_deref().map_or_else(|| "a user not known here".to_owned(), user::described);
     anyhow!(
-        "another program has a pipe of the name {} ({owner}); stop it, or choose another --endpoint",
+        "another program has a pipe of the name {} ({process} of {user}); stop it, or choose another --endpoint",
         pipe.display()
     )
 }
 
 /// Who has a pipe of this name, if there is one, as far as this user may see it. A daemon that ends has clients on every instance, and
 /// is waited for.
-pub(crate) fn server(pipe: &Path) -> Option<Option<Server>> {
+pub(crate) fn server(pipe: &Path) -> Option<Server> {
     let begin = Instant::now();
     loop {
         match pipe::server(pipe) {
-            Ok(server) => return Some(Some(server)),
+            Ok(server) => return Some(server),
             Err(error) if pipe::is_busy(&error) && begin.elapsed() < ENDING_TIME => thread::sleep(PID_POLL),
             Err(error) if pipe::is_busy(&error) || error.kind() == io::ErrorKind::PermissionDenied => {
-                return Some(None);
+                return Some(Server::default());
             }
             Err(_) => return None,
         }

@@ -72,7 +72,7 @@ impl Listener {
         options.security_descriptor = Some(descriptor(&own, &file.allowed)?);
         let pipe = options.create_tokio_duplex().map_err(|error| {
             if error.raw_os_error() == Some(ACCESS_DENIED) {
-                return single_instance::pipe_is_taken(path, single_instance::server(path).flatten().as_ref());
+                return single_instance::pipe_is_taken(path, &single_instance::server(path).unwrap_or_default());
             }
             anyhow::Error::new(error).context("choose another --endpoint; it is written pipe:NAME")
         })?;
