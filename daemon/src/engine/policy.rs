@@ -245,8 +245,13 @@ impl State {
             return refused("give its absolute path as a literal");
         }
         let path = Path::new(filename);
+        // Windows has more than one name for a file: a short one, and those with dots and blanks at the end.
+        let real = path.canonicalize().or_else(|_| std::path::absolute(path)).unwrap_or_default();
+        let name = real.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+        if cfg!(windows) && name.contains(':') {
+            return refused("the name is that of a stream in a file");
+        }
         // An empty log takes a database's pages, and the commits that follow are lost with them.
-        let name = path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
         if SIDE_FILES.iter().any(|suffix| name.ends_with(suffix)) {
             return refused("the name is that of a file that SQLite keeps beside a database");
         }
@@ -327,13 +332,10 @@ mod tests {
             ("CREATE VIEW temp.x AS SELECT 1", "temporary tables"),
             ("CREATE TRIGGER temp.x AFTER INSERT ON t BEGIN SELECT 1; END", "temporary tables"),
             ("CREATE VIRTUAL TABLE temp.x USING dbstat(main)", "temporary tables"),
-            ("ATTACH '/tmp' || '/x.db' AS x", "literals"),
+            ("ATTACH 'x' || '.db' AS x", "literals"),
             ("ATTACH ?1 AS x", "literals"),
             ("DETACH ?1", "literals"),
-            #[cfg(unix)]
-            ("ATTACH '/tmp/x.db' AS x", "--allow-attach"),
-            #[cfg(windows)]
-            (r"ATTACH 'C:\x.db' AS x", "--allow-attach"),
+            ("ATTACH 'x.db' AS x", "absolute path"),
             ("ATTACH 'file:/tmp/x.db' AS x", "absolute path"),
             ("ATTACH ':memory:' AS x", "absolute path"),
             ("ATTACH '' AS x", "absolute path"),
@@ -387,12 +389,23 @@ mod tests {
         let attach = |path: &Path| connection.prepare(&format!("ATTACH '{}' AS x", path.display())).is_ok();
         assert!(attach(&allowed.join("other.db")));
         assert!(policy.take_findings().0.attaches);
-        assert!(!attach(&allowed.join("../other.db")));
+        assert!(!attach(&folder.path().join("../other.db")));
+        let reason = policy.take_findings().1.unwrap_or_default();
+        assert!(reason.contains("--allow-attach"), "{reason}");
         assert!(!attach(Path::new("/etc/passwd")));
+        policy.take_findings();
         #[cfg(unix)]
         {
             std::os::unix::fs::symlink("/etc/passwd", allowed.join("link.db")).expect("a setup that works");
             assert!(!attach(&allowed.join("link.db")));
+        }
+        #[cfg(windows)]
+        for (name, part_of_reason) in
+            [("x.db-wal.", "beside a database"), ("x.db-WAL ", "beside a database"), ("x.db:y", "a stream")]
+        {
+            assert!(!attach(&folder.path().join(name)), "{name}");
+            let reason = policy.take_findings().1.unwrap_or_default();
+            assert!(reason.contains(part_of_reason), "{name}: {reason}");
         }
     }
 }
