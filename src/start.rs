@@ -93,7 +93,7 @@ impl StartOptions {
     }
 
     /// Where it writes its log; without it `skylinedb/daemon.log` in `$XDG_STATE_HOME` or `$HOME/.local/state`, or beside
-    /// an endpoint that is given.
+    /// an endpoint that is given; on Windows in `%LOCALAPPDATA%\SkylineDB`, `daemon.log` or the pipe's name.
     #[must_use]
     pub fn log_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.log_file = Some(path.into());

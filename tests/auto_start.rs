@@ -49,6 +49,34 @@ fn every_command_starts_it_if_it_is_told_to() {
 }
 
 #[test]
+fn whoever_reads_what_the_starter_says_gets_its_end_while_the_daemon_runs() {
+    let folder = Folder::new();
+    let stop = StopOnDrop(folder.endpoint());
+    let output = folder.cli(["start", "data.db"]).success(); // both of its outputs are pipes, which are read to their ends
+    assert!(output.stdout.contains("Daemon is running"), "{output:#?}");
+    folder.cli(["ping"]).success();
+    assert!(stop.pid().is_some());
+}
+
+#[tokio::test]
+async fn paths_may_have_blanks_quotes_and_letters_of_any_language() {
+    let folder = Folder::new();
+    let quote = if cfg!(windows) { "'" } else { "\"" }; // on Windows no file's name has the other
+    let odd = folder.path().join(format!("a b {quote}c{quote} %PATH% é日本"));
+    fs::create_dir(&odd).expect("a folder");
+    let stop = StopOnDrop(folder.endpoint());
+    let (database, log) = (odd.join("my data.db"), odd.join("my log.txt"));
+    let client = Client::connect_or_start(options(&folder).database(&database).log_file(&log)).await.expect("a client");
+    assert_eq!(client.ping().await.expect("a pong").pid, stop.pid().expect("a daemon"));
+    assert!(database.is_file());
+    assert!(fs::read_to_string(&log).expect("a log").contains("IPC server listening"));
+    // What goes on after a backslash or a quote must not become another argument.
+    let message =
+        refused(options(&folder).endpoint(Folder::new().endpoint()).argument(r#"--config=a\" --nonsense"#)).await;
+    assert!(message.contains(r#"a\" --nonsense"#) && message.contains("configuration file"), "{message}");
+}
+
+#[test]
 #[cfg(unix)]
 fn it_is_in_a_session_of_its_own_and_inherits_nothing() {
     use std::os::fd::AsFd as _;

@@ -5,7 +5,12 @@ mod access;
 #[cfg_attr(windows, path = "args/words_windows.rs")]
 mod words;
 
-use std::{num::NonZeroUsize, path::PathBuf, thread::available_parallelism, time::Duration};
+use std::{
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+    thread::available_parallelism,
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use clap::{
@@ -47,7 +52,10 @@ pub(crate) struct Arguments {
     /// How durable a write is when it is acknowledged
     #[arg(long, value_enum, default_value = "full")]
     pub(crate) synchronous: Synchronous,
-    /// How the log on standard error is written
+    /// A file at whose end the log is written; `-` is standard error. Why the daemon cannot start is written to both
+    #[arg(long, value_name = "PATH", default_value = STANDARD_ERROR)]
+    pub(crate) log_file: PathBuf,
+    /// How the log is written
     #[arg(long, value_enum, default_value = "text")]
     pub(crate) log_format: LogFormat,
     #[arg(long, help = words::CONFIG, value_name = "PATH")]
@@ -133,6 +141,9 @@ pub(crate) enum LogFormat {
     Json,
 }
 
+/// The log file that is none.
+pub(crate) const STANDARD_ERROR: &str = "-";
+
 const LIMITS: &str = "Limits";
 const TIMES: &str = "Time limits (such as 500ms, 5s or 2m)";
 
@@ -162,6 +173,11 @@ Exit codes:
 }
 
 impl Arguments {
+    /// The log's file, unless it is standard error.
+    pub(crate) fn log_file(&self) -> Option<&Path> {
+        Some(self.log_file.as_path()).filter(|path| *path != STANDARD_ERROR)
+    }
+
     /// Where the lock and the socket are.
     pub(crate) fn places(&self) -> anyhow::Result<Places> {
         let mut places = match &self.endpoint {

@@ -23,35 +23,44 @@ mod single_instance;
 #[cfg_attr(windows, path = "surroundings/windows.rs")]
 mod surroundings;
 mod transport;
+#[cfg(windows)]
+mod windows_service;
 
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 
 use args::Arguments;
-use config::Asked;
+use config::{Asked, CommandLine};
 use single_instance::SingleInstance;
 use surroundings::Surroundings;
 
 fn main() -> ExitCode {
+    #[cfg(windows)]
+    if let Some(code) = windows_service::main() {
+        return code;
+    }
     // It touches nothing, so that --help works while a daemon runs.
-    let outcome = config::read().and_then(|asked| match asked {
-        Asked::Run(arguments) => run(&arguments).map(|()| ExitCode::SUCCESS),
-        Asked::Done(code) => Ok(code),
-    });
-    outcome.unwrap_or_else(|error| {
-        logging::report(&error);
-        ExitCode::FAILURE
-    })
+    let command_line = CommandLine::of_this_process();
+    let arguments = match command_line.read() {
+        Ok(Asked::Run(arguments)) => arguments,
+        Ok(Asked::Done(code)) => return code,
+        Err(error) => return logging::report(&error, command_line.log_file().as_deref()).into(),
+    };
+    match run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => logging::report(&error, arguments.log_file()).into(),
+    }
 }
 
+/// Runs the daemon until it is told to end.
 fn run(arguments: &Arguments) -> anyhow::Result<()> {
     #[cfg(unix)]
     if arguments.own_session {
         own_session::begin();
     }
     let surroundings = Surroundings::of_this_process();
-    logging::start(arguments.log_format);
+    logging::start(arguments.log_format, arguments.log_file())?;
     tracing::info!("Starting SQLite daemon");
     let places = arguments.places()?;
     let _lock = SingleInstance::acquire(&places).context("Failed to acquire single-instance lock")?; // freed last

@@ -1,26 +1,23 @@
 //! The daemon's program in the background, and what it has to say before it serves.
 
 use std::{
-    env, fs,
+    env,
+    ffi::OsString,
+    fs,
     fs::File,
     io::{Read as _, Seek as _, SeekFrom},
     path::{Path, PathBuf},
-    process::{Child, Command, ExitStatus, Stdio},
+    process::ExitStatus,
 };
 
-use super::{StartOptions, Target, platform};
-use crate::{
-    endpoint::{ENDPOINT_VARIABLE, Endpoint},
-    error::Error,
+use super::{
+    StartOptions, Target,
+    platform::{self, Child},
 };
+use crate::{endpoint::Endpoint, error::Error};
 
 /// The environment variable that names the daemon's program.
 pub const DAEMON_VARIABLE: &str = "SKYLINEDB_DAEMON";
-
-/// How a service manager and the program that it has started speak with each other. That is this program's affair: its manager is
-/// not the daemon's.
-const OF_SERVICE_MANAGER: [&str; 6] =
-    ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"];
 
 /// How much of a failed daemon's log goes into the error.
 const LOG_END_BYTES: u64 = 4 << 10;
@@ -28,15 +25,14 @@ const LOG_END_BYTES: u64 = 4 << 10;
 /// A daemon that was started here.
 #[derive(Debug)]
 pub(super) struct Program {
-    /// `None` once it has been left to itself.
-    child: Option<Child>,
+    child: Child,
     log_file: PathBuf,
     /// Where in the log its part begins.
     log_start: u64,
 }
 
 impl Program {
-    /// Starts it, in a session of its own, with nothing of this program but its log.
+    /// Starts it, with nothing of this program but its log.
     pub(super) fn spawn(options: &StartOptions, target: &Target) -> Result<Self, Error> {
         let log_file = options.log_file.clone().map_or_else(|| default_log_file(options), Ok)?;
         if let Some(folder) = log_file.parent() {
@@ -48,30 +44,25 @@ impl Program {
         let log_start = log.metadata().map_or(0, |log| log.len());
 
         let program = options.program.clone().unwrap_or_else(find);
-        let mut command = Command::new(&program);
-        command.args(&options.database).env_remove(ENDPOINT_VARIABLE).args(target.arguments());
-        for variable in OF_SERVICE_MANAGER {
-            command.env_remove(variable);
-        }
+        let mut arguments: Vec<OsString> = target.arguments().to_vec();
         if let Some(lock_file) = &options.lock_file {
-            command.arg("--lock-file").arg(lock_file);
+            arguments.extend(["--lock-file".into(), lock_file.into()]);
         }
-        platform::detach(&mut command);
-        command.args(&options.arguments);
-        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().map_err(|error| {
+        arguments.extend(options.database.iter().map(Into::into));
+        arguments.extend(options.arguments.iter().map(Into::into));
+        let child = Child::spawn(&program, arguments, log, &log_file).map_err(|error| {
             Error::Start(format!(
                 "cannot run {}: {error}. Install skylinedb-daemon beside this program or on the PATH, or name it in \
                  {DAEMON_VARIABLE}",
                 program.display()
             ))
         })?;
-        Ok(Self { child: Some(child), log_file, log_start })
+        Ok(Self { child, log_file, log_start })
     }
 
     /// How it has ended, if it has.
     pub(super) fn ended(&mut self) -> Result<Option<ExitStatus>, Error> {
-        let ended = self.child.as_mut().map(Child::try_wait).transpose();
-        Ok(ended.map_err(|error| Error::Start(format!("cannot watch the daemon: {error}")))?.flatten())
+        self.child.ended().map_err(|error| Error::Start(format!("cannot watch the daemon: {error}")))
     }
 
     /// Whether it has ended because another daemon has the lock.
@@ -81,7 +72,7 @@ impl Program {
 
     /// Leaves it to itself. Returns where its log is.
     pub(super) fn leave(self) -> PathBuf {
-        self.log_file.clone()
+        self.log_file
     }
 
     /// What it has written to its log, or the end of that.
@@ -98,15 +89,6 @@ impl Program {
             |error| format!("({} cannot be read: {error})", self.log_file.display()),
             |end| String::from_utf8_lossy(&end).into_owned(),
         )
-    }
-}
-
-impl Drop for Program {
-    /// Waits for the daemon's end in the background, however long this program lives, so that it does not stay as a zombie.
-    fn drop(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            std::thread::spawn(move || child.wait());
-        }
     }
 }
 

@@ -2,21 +2,62 @@
 
 use std::{
     env,
+    ffi::OsString,
+    fs::File,
+    io,
     path::{Path, PathBuf},
-    process::Command,
+    process::{self, Command, ExitStatus, Stdio},
 };
+
+use crate::endpoint::ENDPOINT_VARIABLE;
 
 /// What is to be set when neither the scope's place nor the log's is known.
 pub(super) const HOME_VARIABLES: &str = "neither XDG_STATE_HOME nor HOME is set";
 
-/// Has the daemon leave this program's session, terminal and files itself: std cannot do that between fork and exec without
-/// `unsafe`.
-pub(super) fn detach(command: &mut Command) {
-    command.arg("--own-session");
+/// How a service manager and the program that it has started speak with each other. That is this program's affair: its manager is
+/// not the daemon's.
+const OF_SERVICE_MANAGER: [&str; 6] =
+    ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"];
+
+/// A daemon that was started here.
+#[derive(Debug)]
+pub(super) struct Child {
+    /// `None` once it has been left to itself.
+    process: Option<process::Child>,
+}
+
+impl Child {
+    /// Starts it. Its standard error is its log, so that the log also has what is said before the daemon itself can say
+    /// anything, by the dynamic linker for example.
+    pub(super) fn spawn(program: &Path, arguments: Vec<OsString>, log: File, _: &Path) -> io::Result<Self> {
+        let mut command = Command::new(program);
+        for variable in OF_SERVICE_MANAGER.into_iter().chain([ENDPOINT_VARIABLE]) {
+            command.env_remove(variable);
+        }
+        // It leaves this program's session, terminal and files itself: std cannot do that between fork and exec without
+        // `unsafe`.
+        command.args(["--own-session", "--log-file", "-"]).args(arguments);
+        let process = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn()?;
+        Ok(Self { process: Some(process) })
+    }
+
+    /// How it has ended, if it has.
+    pub(super) fn ended(&mut self) -> io::Result<Option<ExitStatus>> {
+        self.process.as_mut().map_or(Ok(None), process::Child::try_wait)
+    }
+}
+
+impl Drop for Child {
+    /// Waits for the daemon's end in the background, however long this program lives, so that it does not stay as a zombie.
+    fn drop(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            std::thread::spawn(move || process.wait());
+        }
+    }
 }
 
 /// Where SkylineDB's programs keep this user's files that are not data, such as logs: the folder `skylinedb` in
-/// `$XDG_STATE_HOME`, without that variable in `$HOME/.local/state`; on Windows `%LOCALAPPDATA%\\SkylineDB`. `None` without these.
+/// `$XDG_STATE_HOME`, without that variable in `$HOME/.local/state`; on Windows `%LOCALAPPDATA%\SkylineDB`. `None` without these.
 #[must_use]
 pub fn state_folder() -> Option<PathBuf> {
     let folder = |variable| env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from);

@@ -1,7 +1,11 @@
 //! Users and groups of Windows, by their security identifiers (SIDs).
 
-use std::io;
+use std::{io, path::Path};
 
+use windows_permissions::{
+    constants::{SeObjectType, SecurityInformation},
+    wrappers::GetNamedSecurityInfo,
+};
 use winsafe::{
     ConvertSidToStringSid, ConvertStringSidToSid, HPROCESS, LookupAccountName, LookupAccountSid, TokenInfo, co,
 };
@@ -15,6 +19,12 @@ pub fn own_sid() -> io::Result<String> {
 pub fn sid_of_process(pid: u32) -> io::Result<String> {
     let process = HPROCESS::OpenProcess(co::PROCESS::QUERY_LIMITED_INFORMATION, false, pid).map_err(error)?;
     sid(&process).map_err(error)
+}
+
+/// The user or group that owns a file.
+pub fn sid_of_owner(file: &Path) -> io::Result<String> {
+    let descriptor = GetNamedSecurityInfo(file, SeObjectType::SE_FILE_OBJECT, SecurityInformation::Owner)?;
+    descriptor.owner().map(ToString::to_string).ok_or_else(|| io::ErrorKind::NotFound.into())
 }
 
 /// The user or group that a command line means: a SID as it is written (`S-1-5-32-545`), or a name (`alice`, `PC\alice`,

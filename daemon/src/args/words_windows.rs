@@ -15,8 +15,9 @@ The mutex that is the single-instance lock: Global\\NAME, or Local\\NAME for one
 scope or of the pipe";
 pub(super) const LOCK_FILE_VALUE: &str = "NAME";
 
-pub(super) const CONFIG: &str =
-    r"The configuration file. Without it %PROGRAMDATA%\SkylineDB\skylinedb.toml, if it is there";
+pub(super) const CONFIG: &str = "\
+The configuration file. Without it %APPDATA%\\SkylineDB\\skylinedb.toml or, if that is not there, \
+%PROGRAMDATA%\\SkylineDB\\skylinedb.toml, if it is there; for a service only the latter";
 
 pub(super) const EXAMPLE: &str = "app.db --endpoint pipe:app";
 pub(super) const EXAMPLE_WITH_LOG: &str = "cmd /c \"set RUST_LOG=skylinedb_daemon=debug&& skylinedb-daemon app.db\"";
@@ -24,7 +25,8 @@ pub(super) const EXAMPLE_WITH_LOG: &str = "cmd /c \"set RUST_LOG=skylinedb_daemo
 pub(super) const END: &str = "\
 It runs until Ctrl-C, Ctrl-Break, the console's end or `skylinedb-cli shutdown`:
 then it finishes the work in hand, empties the write-ahead log and ends. A second
-Ctrl-C cuts the work short.";
+Ctrl-C cuts the work short. `skylinedb-daemon service --help` says how it runs as
+a Windows service.";
 
 /// What the log says when the user's scope was chosen.
 pub(super) const USER_SCOPE: &str = "user scope: other users have daemons of their own";

@@ -10,6 +10,8 @@ use anyhow::{Context as _, anyhow, bail};
 use clap::{Arg, Command};
 use toml::de::{DeTable, DeValue};
 
+use crate::args::STANDARD_ERROR;
+
 use super::{check, is_list, is_path, keys};
 
 /// How alike a key must be to one that exists to be taken for it: from 0 to 1.
@@ -89,7 +91,7 @@ fn values(value: &DeValue<'_>, arg: &Arg, path: &Path) -> anyhow::Result<Vec<Str
 fn scalar(value: &DeValue<'_>, arg: &Arg, path: &Path) -> anyhow::Result<String> {
     match value {
         // As everywhere in configuration files: a relative path is meant from where the file is.
-        DeValue::String(text) if is_path(arg) => {
+        DeValue::String(text) if is_path(arg) && text != STANDARD_ERROR => {
             let folder = path.parent().unwrap_or(Path::new(""));
             Ok(folder.join(text.as_ref()).to_string_lossy().into_owned())
         }

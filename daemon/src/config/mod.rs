@@ -2,6 +2,9 @@
 //! a file in TOML, before the default. Which options there are, and what they may be, is known to `args` alone.
 
 mod file;
+#[cfg_attr(windows, path = "windows.rs")]
+#[cfg_attr(unix, path = "unix.rs")]
+mod platform;
 mod print;
 
 use std::{
@@ -12,14 +15,32 @@ use std::{
 };
 
 use anyhow::{Context as _, anyhow};
-use clap::{Arg, ArgAction, Command, CommandFactory as _, FromArgMatches as _, ValueHint};
-use skylinedb::scope::Scope;
+use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory as _, FromArgMatches as _, ValueHint};
 
-use crate::args::Arguments;
+use crate::args::{Arguments, STANDARD_ERROR};
 use file::{Entry, File};
+#[cfg(windows)]
+pub(crate) use platform::{machine_file, machine_folder};
 
 /// Options that belong to one start, and to no file or environment.
-const OF_ONE_START: [&str; 6] = ["config", "print_config", "generate_documents", "own_session", "help", "version"];
+const OF_ONE_START: [&str; 8] =
+    ["config", "print_config", "generate_documents", "own_session", "help", "version", SERVICE_NAME, SERVICE_ACCOUNT];
+
+/// What a Windows service is called, and as whom it runs: options of its installation.
+pub(crate) const SERVICE_NAME: &str = "service_name";
+pub(crate) const SERVICE_ACCOUNT: &str = "service_account";
+
+/// A command line, and where options come from that it does not have.
+pub(crate) struct CommandLine {
+    /// What may be written.
+    pub(crate) command: Command,
+    /// What is written, with the program's name.
+    pub(crate) arguments: Vec<OsString>,
+    /// Whether the environment of this process counts.
+    pub(crate) with_environment: bool,
+    /// The configuration file, if the command line names none.
+    pub(crate) default_file: Option<PathBuf>,
+}
 
 /// What the command line has asked for.
 pub(crate) enum Asked {
@@ -29,42 +50,77 @@ pub(crate) enum Asked {
     Done(ExitCode),
 }
 
-/// Reads everything that says how the daemon is to run. Touches nothing.
-pub(crate) fn read() -> anyhow::Result<Asked> {
-    let plain = Arguments::command();
-    check_environment(&plain)?;
-    let command = plain.clone().mut_args(with_environment);
-    // Once without the file, to know which file; --help and mistakes on the command line end it here.
-    let matches = command.clone().get_matches();
-    if let Some(folder) = matches.get_one::<PathBuf>("generate_documents") {
-        skylinedb_documents::write(plain, folder).with_context(|| format!("cannot write into {}", folder.display()))?;
-        return Ok(Asked::Done(ExitCode::SUCCESS));
+impl CommandLine {
+    /// That of this process.
+    pub(crate) fn of_this_process() -> Self {
+        Self {
+            command: Arguments::command(),
+            arguments: env::args_os().collect(),
+            with_environment: true,
+            default_file: platform::default_file(),
+        }
     }
-    let file = match matches.get_one::<PathBuf>("config") {
-        Some(path) => Some(File::read(path, &plain)?),
-        None => default_path().filter(|path| path.exists()).map(|path| File::read(&path, &plain)).transpose()?,
-    };
-    let command = command.mut_args(|arg| match file.as_ref().and_then(|file| file.entry(arg.get_id().as_str())) {
-        Some(entry) => arg.default_values(entry.values.clone()),
-        None => arg,
-    });
-    let matches = command.clone().get_matches();
-    if matches.get_flag("print_config") {
-        print::print(&command, &matches, file.as_ref())?;
-        return Ok(Asked::Done(ExitCode::SUCCESS));
+
+    /// Reads everything that says how the daemon is to run. Touches nothing.
+    pub(crate) fn read(&self) -> anyhow::Result<Asked> {
+        Ok(match self.matches()? {
+            Some(matches) => Asked::Run(Box::new(arguments(&matches)?)),
+            None => Asked::Done(ExitCode::SUCCESS),
+        })
     }
-    let arguments = Arguments::from_arg_matches(&matches).map_err(|error| anyhow!("{error}"))?;
-    Ok(Asked::Run(Box::new(arguments)))
+
+    /// The same, before it is made into `Arguments`. `None` if what was asked for is done already.
+    pub(crate) fn matches(&self) -> anyhow::Result<Option<ArgMatches>> {
+        let plain = &self.command;
+        if self.with_environment {
+            check_environment(plain)?;
+        }
+        let command = self.command();
+        // Once without the file, to know which file; --help and mistakes on the command line end it here.
+        let matches = command.clone().try_get_matches_from(&self.arguments)?;
+        if let Some(folder) = matches.get_one::<PathBuf>("generate_documents") {
+            skylinedb_documents::write(plain.clone(), folder)
+                .with_context(|| format!("cannot write into {}", folder.display()))?;
+            return Ok(None);
+        }
+        let file = match matches.get_one::<PathBuf>("config") {
+            Some(path) => Some(File::read(path, plain)?),
+            None => match self.default_file.as_deref().filter(|path| path.exists()) {
+                Some(path) => {
+                    platform::check_default_file(path)?;
+                    Some(File::read(path, plain)?)
+                }
+                None => None,
+            },
+        };
+        let command = command.mut_args(|arg| match file.as_ref().and_then(|file| file.entry(arg.get_id().as_str())) {
+            Some(entry) => arg.default_values(entry.values.clone()),
+            None => arg,
+        });
+        let matches = command.clone().try_get_matches_from(&self.arguments)?;
+        if matches.get_flag("print_config") {
+            print::print(&command, &matches, file.as_ref())?;
+            return Ok(None);
+        }
+        Ok(Some(matches))
+    }
+
+    /// The log's file as far as it can be told when reading has failed.
+    pub(crate) fn log_file(&self) -> Option<PathBuf> {
+        let matches = self.command().ignore_errors(true).try_get_matches_from(&self.arguments).ok()?;
+        let path = matches.get_one::<PathBuf>("log_file")?.clone();
+        Some(path).filter(|path| path.as_path() != STANDARD_ERROR)
+    }
+
+    fn command(&self) -> Command {
+        let command = self.command.clone();
+        if self.with_environment { command.mut_args(with_environment) } else { command }
+    }
 }
 
-/// Where the file is if nobody says so.
-fn default_path() -> Option<PathBuf> {
-    if Scope::of_this_user() == Scope::Machine {
-        return Some(PathBuf::from("/etc/skylinedb/skylinedb.toml"));
-    }
-    let folder = |variable| env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let folder = folder("XDG_CONFIG_HOME").or_else(|| folder("HOME").map(|home| home.join(".config")));
-    folder.map(|folder| folder.join("skylinedb/skylinedb.toml"))
+/// The options that these are.
+pub(crate) fn arguments(matches: &ArgMatches) -> anyhow::Result<Arguments> {
+    Arguments::from_arg_matches(matches).map_err(|error| anyhow!("{error}"))
 }
 
 /// The option may also come from the environment. An empty variable is none.
@@ -118,7 +174,8 @@ fn is_list(arg: &Arg) -> bool {
     matches!(arg.get_action(), ArgAction::Append)
 }
 
-fn is_path(arg: &Arg) -> bool {
+/// Whether its values are paths of files or folders.
+pub(crate) fn is_path(arg: &Arg) -> bool {
     arg.get_value_hint() == ValueHint::AnyPath
 }
 

@@ -1,14 +1,17 @@
-//! What the daemon is started in on Windows: no service manager that listens for it or wants to be told, and no limit of
-//! open handles that it could raise.
+//! What the daemon is started in on Windows: the service control manager perhaps, which wants to be told, and no limit of open
+//! handles that it could raise.
 
 use std::path::Path;
 
-use crate::transport::{Listener, Policy, SocketFile};
+use crate::{
+    transport::{Listener, Policy, SocketFile},
+    windows_service::control,
+};
 
-/// What is there before the daemon does anything: nothing that it needs.
+/// What is there before the daemon does anything.
 pub(crate) struct Surroundings;
 
-#[expect(clippy::unused_self, reason = "as on Unix, where there may be a service manager")]
+#[expect(clippy::unused_self, reason = "as on Unix, where there is more to keep")]
 impl Surroundings {
     /// Those of this process.
     pub(crate) const fn of_this_process() -> Self {
@@ -24,12 +27,16 @@ impl Surroundings {
         Listener::bind(endpoint, &file)
     }
 
-    /// Nobody wants to be told.
+    /// Tells the service control manager that the daemon serves.
     #[expect(clippy::needless_pass_by_value, reason = "as on Unix")]
-    pub(crate) fn ready(&self, _: String) {}
+    pub(crate) fn ready(&self, _: String) {
+        control::running();
+    }
 
-    /// Nobody wants to be told.
-    pub(crate) const fn stopping(&self) {}
+    /// Tells the service control manager that the daemon ends.
+    pub(crate) fn stopping(&self) {
+        control::stopping();
+    }
 }
 
 /// Windows has no such limit.

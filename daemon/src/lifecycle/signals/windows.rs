@@ -1,12 +1,27 @@
-//! What ends the daemon on Windows: Ctrl-C and Ctrl-Break, the console's closing, and the user's or the machine's end.
+//! What ends the daemon on Windows: Ctrl-C and Ctrl-Break, the console's closing, and the user's or the machine's end; for a
+//! service what the service control manager says.
 
-use tokio::signal::windows::{
-    CtrlBreak, CtrlC, CtrlClose, CtrlLogoff, CtrlShutdown, ctrl_break, ctrl_c, ctrl_close, ctrl_logoff, ctrl_shutdown,
+use tokio::{
+    signal::windows::{
+        CtrlBreak, CtrlC, CtrlClose, CtrlLogoff, CtrlShutdown, ctrl_break, ctrl_c, ctrl_close, ctrl_logoff,
+        ctrl_shutdown,
+    },
+    sync::watch,
 };
+
+use crate::windows_service::control;
+
+/// What is listened to.
+#[derive(Debug)]
+pub(crate) enum Signals {
+    Console(Box<Console>),
+    /// Why the service is to end. A service listens to no console: it would be told of every user who logs off.
+    Service(watch::Receiver<Option<&'static str>>),
+}
 
 /// The console's events.
 #[derive(Debug)]
-pub(crate) struct Signals {
+pub(crate) struct Console {
     interrupt: CtrlC,
     r#break: CtrlBreak,
     close: CtrlClose,
@@ -17,17 +32,36 @@ pub(crate) struct Signals {
 impl Signals {
     /// Listens from now on, so that no event is lost or ends the daemon.
     pub(crate) fn listen() -> std::io::Result<Self> {
-        Ok(Self {
+        if let Some(ends) = control::ends() {
+            return Ok(Self::Service(ends));
+        }
+        Ok(Self::Console(Box::new(Console {
             interrupt: ctrl_c()?,
             r#break: ctrl_break()?,
             close: ctrl_close()?,
             logoff: ctrl_logoff()?,
             shutdown: ctrl_shutdown()?,
-        })
+        })))
     }
 
     /// The name of the next one.
     pub(crate) async fn next(&mut self) -> &'static str {
+        match self {
+            Self::Console(console) => console.next().await,
+            Self::Service(ends) => {
+                while ends.changed().await.is_ok() {
+                    if let Some(why) = *ends.borrow_and_update() {
+                        return why;
+                    }
+                }
+                std::future::pending().await
+            }
+        }
+    }
+}
+
+impl Console {
+    async fn next(&mut self) -> &'static str {
         tokio::select! {
             _ = self.interrupt.recv() => "Ctrl-C",
             _ = self.r#break.recv() => "Ctrl-Break",
