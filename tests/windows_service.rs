@@ -86,7 +86,7 @@ impl Drop for Service {
 /// The letters of a folder's name that a service's may have.
 fn unique(folder: &Folder) -> String {
     let name = folder.path().file_name().expect("a name").to_string_lossy().into_owned();
-    name.chars().filter(|character| character.is_ascii_alphanumeric()).collect()
+    name.chars().filter(char::is_ascii_alphanumeric).collect()
 }
 
 #[test]

@@ -98,6 +98,12 @@ impl Running {
         self.child.stdout.take().expect("standard output is taken once")
     }
 
+    /// Ends it at once.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().expect("kill a child");
+        self.wait();
+    }
+
     /// Waits for its end.
     pub(crate) fn wait(&mut self) -> ExitStatus {
         self.child.wait().expect("wait for a child")

@@ -28,7 +28,6 @@ impl Surroundings {
     }
 
     /// Tells the service control manager that the daemon serves.
-    #[expect(clippy::needless_pass_by_value, reason = "as on Unix")]
     pub(crate) fn ready(&self, _: String) {
         control::running();
     }

@@ -124,6 +124,6 @@ fn descriptor(owner: &str, allowed: &[String]) -> io::Result<SecurityDescriptor>
 }
 
 fn sddl(owner: &str, allowed: &[String]) -> String {
-    let allowed: String = allowed.iter().map(|sid| format!("(A;;{CLIENT_ACCESS:#x};;;{sid})")).collect();
-    format!("O:{owner}D:P(A;;GA;;;{owner})(A;;GA;;;SY)(A;;GA;;;BA){allowed}")
+    let allowed: Vec<_> = allowed.iter().map(|sid| format!("(A;;{CLIENT_ACCESS:#x};;;{sid})")).collect();
+    format!("O:{owner}D:P(A;;GA;;;{owner})(A;;GA;;;SY)(A;;GA;;;BA){}", allowed.concat())
 }

@@ -38,7 +38,7 @@ const FAILURES_COUNT_FOR: Duration = Duration::from_hours(24);
 /// The account that needs no right, as it has all.
 const LOCAL_SYSTEM: &str = "LocalSystem";
 
-const AFTER_HELP: &str = r#"The options are the daemon's own. They are checked now and count from the next
+const AFTER_HELP: &str = r"The options are the daemon's own. They are checked now and count from the next
 start of the service; the environment of this console does not. The service starts
 with Windows, is started again when it fails, and finishes the work in hand when it
 is stopped. Its account may then write in the database's folder.
@@ -47,7 +47,7 @@ Only administrators may use the daemon then: let others in with --allow-user.
 
 Examples, in a console of an administrator:
   skylinedb-daemon service install C:\data\app.db --allow-user BUILTIN\Users
-  skylinedb-daemon service install --name Orders D:\orders.db --scope database"#;
+  skylinedb-daemon service install --name Orders D:\orders.db --scope database";
 
 /// Installs the service, which is not started.
 pub(super) fn install(arguments: Vec<OsString>) -> anyhow::Result<()> {

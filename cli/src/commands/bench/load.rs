@@ -53,7 +53,7 @@ pub(super) struct Done {
 }
 
 enum Way {
-    Calls(Client),
+    Calls(Box<Client>),
     Session(Session),
 }
 
@@ -73,9 +73,9 @@ impl Load {
         progress: Arc<Progress>,
     ) -> Result<Self, Failure> {
         let way = match arguments.mode {
-            BenchMode::Unary => Way::Calls(client.without_stream()),
+            BenchMode::Unary => Way::Calls(client.without_stream().into()),
             BenchMode::Session => Way::Session(client.session().await?),
-            BenchMode::Default => Way::Calls(client),
+            BenchMode::Default => Way::Calls(client.into()),
         };
         Ok(Self {
             way,

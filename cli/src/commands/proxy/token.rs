@@ -70,10 +70,8 @@ impl Token {
             let _ = write!(text, "{byte:02x}"); // writing to a String cannot fail
             text
         });
-        let mut options = fs::OpenOptions::new();
-        // A file that is there may be open to somebody already.
-        platform::for_owner_only(options.write(true).create_new(true));
-        let token = options.open(path).and_then(|mut file| {
+        // A file that is there may be open to somebody already, so it has to be a new one.
+        let token = platform::create_private(path).and_then(|mut file| {
             let token = Self { text, path: path.to_owned() };
             file.write_all(token.text.as_bytes())?;
             Ok(token)

@@ -29,7 +29,7 @@ impl Access {
     }
 
     /// Whether this peer may come in.
-    #[expect(clippy::unused_async, clippy::unused_self, reason = "as at a socket, where groups have to be asked for")]
+    #[expect(clippy::unused_async, reason = "as at a socket, where groups have to be asked for")]
     pub(crate) async fn admits(&self, _: &Peer) -> bool {
         true
     }

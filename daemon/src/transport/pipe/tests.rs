@@ -15,13 +15,13 @@ fn listener(of: &str) -> Listener {
 
 #[test]
 fn who_is_allowed_can_connect_and_cannot_add_an_instance() {
+    const CREATE_PIPE_INSTANCE: u32 = 4;
     let own = "S-1-5-21-1-2-3-1000";
     assert_eq!(sddl(own, &[]), format!("O:{own}D:P(A;;GA;;;{own})(A;;GA;;;SY)(A;;GA;;;BA)"));
     assert_eq!(
         sddl(own, &[ALLOWED.to_owned()]),
         format!("O:{own}D:P(A;;GA;;;{own})(A;;GA;;;SY)(A;;GA;;;BA)(A;;0x12018b;;;{ALLOWED})")
     );
-    const CREATE_PIPE_INSTANCE: u32 = 4;
     assert_eq!(CLIENT_ACCESS & CREATE_PIPE_INSTANCE, 0);
     descriptor(own, &[ALLOWED.to_owned()]).expect("a descriptor");
 }

@@ -6,6 +6,6 @@ mod unix;
 mod windows;
 
 #[cfg(unix)]
-pub(super) use unix::{Signals, Socket, for_owner_only};
+pub(super) use unix::{Signals, Socket, create_private};
 #[cfg(windows)]
-pub(super) use windows::{Signals, Socket, for_owner_only};
+pub(super) use windows::{Signals, Socket, create_private};

@@ -1,7 +1,7 @@
 //! Unix.
 
 use std::{
-    fs::{self, OpenOptions},
+    fs::{self, File, OpenOptions},
     io,
     os::unix::{
         fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _},
@@ -24,9 +24,9 @@ use super::super::listen::Stream;
 const OTHERS_WRITE: u32 = 0o022;
 const STICKY: u32 = 0o1000;
 
-/// Has the file that these options make be one that only its owner can read.
-pub(in super::super) fn for_owner_only(options: &mut OpenOptions) {
-    options.mode(0o600);
+/// Makes a new file that only this user can open.
+pub(in super::super) fn create_private(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
 }
 
 /// A socket that only its owner can connect to; its file is removed when this is dropped.

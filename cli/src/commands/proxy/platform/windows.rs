@@ -1,15 +1,13 @@
 //! Windows.
 
-use std::{fs::OpenOptions, io, path::Path};
+use std::{io, path::Path};
 
+pub(in super::super) use skylinedb::windows::file::create_private;
 use tokio::signal::windows::{
     CtrlBreak, CtrlC, CtrlClose, CtrlShutdown, ctrl_break, ctrl_c, ctrl_close, ctrl_shutdown,
 };
 
 use super::super::listen::Stream;
-
-/// A file has the access list of its folder, and a user's profile is the user's alone (beside the administrators).
-pub(in super::super) fn for_owner_only(_options: &mut OpenOptions) {}
 
 /// Windows has Unix sockets, but tokio has none there.
 #[derive(Debug)]
@@ -20,6 +18,7 @@ impl Socket {
         Err(io::Error::new(io::ErrorKind::Unsupported, "unix: is not supported on this system; 127.0.0.1:0 is"))
     }
 
+    #[expect(clippy::unused_async, reason = "as on Unix")]
     pub(in super::super) async fn accept(&self) -> io::Result<Box<dyn Stream>> {
         match *self {}
     }
