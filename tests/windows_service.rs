@@ -3,7 +3,12 @@
 
 mod support;
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{
+    fs,
+    path::PathBuf,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use skylinedb::{Client, TransactionKind, params};
 use support::{Folder, Output, command, program, run, wait_for, wait_until};
@@ -14,6 +19,13 @@ use windows_service::{
     },
     service_manager::{ServiceManager, ServiceManagerAccess},
 };
+
+/// Wine's manager takes the next program that says it is a service for the one that it has just started, whichever it is. So
+/// none says so while another is started.
+fn turn_to_connect() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// A service of one test, removed when it is dropped.
 struct Service {
@@ -61,6 +73,7 @@ impl Service {
     }
 
     fn start(&self) {
+        let _turn = turn_to_connect();
         self.open().and_then(|service| service.start::<&str>(&[])).expect("a start");
     }
 
@@ -198,6 +211,7 @@ fn names_are_checked_and_taken_once() {
     assert!(output.stderr.contains("already") && output.stderr.contains("service uninstall"), "{output:#?}");
     let output = daemon(&["uninstall", "--name", "no such service"]).failure(1);
     assert!(output.stderr.contains("no service is called no such service"), "{output:#?}");
+    let _turn = turn_to_connect();
     let output = daemon(&["run", &service.name]).failure(1);
     assert!(output.stderr.contains(&format!("net start \"{}\"", service.name)), "{output:#?}");
 }
