@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 
-use crate::names;
+use crate::{Program, names};
 
 const GROUP_WRITE: u32 = 0o020;
 const OTHERS_WRITE: u32 = 0o002;
@@ -19,14 +19,14 @@ const STICKY: u32 = 0o1000;
 
 /// What was found at a path.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Found {
+pub(super) enum Found {
     Nothing,
     /// A socket of this user or of root.
     Socket,
 }
 
 /// Makes the socket's folder if it is not there, and looks whether others could replace what lies in it.
-pub(crate) fn check_folder(socket: &Path) -> anyhow::Result<()> {
+pub(super) fn check_folder(socket: &Path, program: &Program) -> anyhow::Result<()> {
     let folder = match socket.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
@@ -40,40 +40,41 @@ pub(crate) fn check_folder(socket: &Path) -> anyhow::Result<()> {
         let file = fs::metadata(ancestor).with_context(|| format!("cannot look at {}", ancestor.display()))?;
         let reason = if ancestor == folder { why_unsafe(&file, own) } else { why_unsafe_above(&file) };
         if let Some(reason) = reason {
-            bail!(unsafe_folder(ancestor, &reason));
+            bail!(unsafe_folder(ancestor, &reason, program));
         }
     }
     Ok(())
 }
 
 /// Looks at what lies at the socket's path. Whatever is not a socket of this user or of root is an error.
-pub(crate) fn check_file(socket: &Path) -> anyhow::Result<Found> {
+pub(super) fn check_file(socket: &Path, program: &Program) -> anyhow::Result<Found> {
     let file = match fs::symlink_metadata(socket) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
         Err(error) => return Err(error).context("cannot look at what is there"),
     };
-    let owner = names::user(file.uid());
+    let (owner, option) = (names::user(file.uid()), program.option);
     let kind = file.file_type();
     if kind.is_symlink() {
         let target = fs::read_link(socket).unwrap_or_default();
         bail!(
             "there is a symbolic link to {} of {owner}, and a link is not followed: whoever made it would say where the \
-             socket lies; remove it, or choose another --endpoint",
+             socket lies; remove it, or choose another {option}",
             target.display()
         );
     }
     if kind.is_dir() {
-        bail!("there is a folder; choose a path in it for --endpoint, or another one");
+        bail!("there is a folder; choose a path in it for {option}, or another one");
     }
     if !kind.is_socket() {
-        bail!("there is a file that is not a socket; remove it, or choose another --endpoint");
+        bail!("there is a file that is not a socket; remove it, or choose another {option}");
     }
     let own = rustix::process::geteuid().as_raw();
     if file.uid() != own && file.uid() != 0 {
         bail!(
-            "there is a socket of another user, {owner}: it may be a daemon of theirs, or be meant to catch your clients; if \
-             neither they nor you need it, remove it, or choose another --endpoint, in a folder that only {} can write",
+            "there is a socket of another user, {owner}: it may be a {} of theirs, or be meant to catch your clients; if \
+             neither they nor you need it, remove it, or choose another {option}, in a folder that only {} can write",
+            program.name,
             names::user(own)
         );
     }
@@ -105,20 +106,21 @@ fn why_unsafe_above(folder: &Metadata) -> Option<String> {
         .then(|| "can be written by every user, who can replace what lies in it".to_owned())
 }
 
-fn unsafe_folder(folder: &Path, reason: &str) -> String {
+fn unsafe_folder(folder: &Path, reason: &str, program: &Program) -> String {
     let folder = folder.display();
     format!(
-        "the folder {folder} {reason}, the socket too, to get what clients send; choose an --endpoint in a folder that only \
-         {} can write, or make this one so (chown, chmod go-w {folder})",
+        "the folder {folder} {reason}, the socket too, to get what clients send; choose another {}, in a \
+         folder that only {} can write, or make this one so (chown, chmod go-w {folder})",
+        program.option,
         names::user(rustix::process::geteuid().as_raw())
     )
 }
 
 /// What `check_folder` and `check_file` do not see: what has become of the path since. Gives the file's inode.
-pub(crate) fn inode_of_own(socket: &Path) -> anyhow::Result<u64> {
+pub(super) fn inode_of_own(socket: &Path, program: &Program) -> anyhow::Result<u64> {
     let file = fs::symlink_metadata(socket)?;
     if !file.file_type().is_socket() || file.uid() != rustix::process::geteuid().as_raw() {
-        bail!("the socket was replaced by another file as soon as it was made; choose another --endpoint");
+        bail!("the socket was replaced by another file as soon as it was made; choose another {}", program.option);
     }
     Ok(file.ino())
 }
@@ -132,6 +134,8 @@ mod tests {
 
     use super::*;
 
+    const PROGRAM: Program = Program { name: "program", option: "--path", if_taken: "" };
+
     fn folder(mode: u32) -> (tempfile::TempDir, PathBuf) {
         let parent = tempfile::tempdir().expect("a folder");
         let folder = parent.path().join("folder");
@@ -144,12 +148,12 @@ mod tests {
     fn a_folder_that_only_its_owner_writes_is_safe_and_a_shared_one_only_if_it_is_sticky() {
         for mode in [0o700, 0o755, 0o711, 0o1777, 0o1775] {
             let (_parent, folder) = folder(mode);
-            check_folder(&folder.join("x.sock")).unwrap_or_else(|error| panic!("{mode:o}: {error:#}"));
+            check_folder(&folder.join("x.sock"), &PROGRAM).unwrap_or_else(|error| panic!("{mode:o}: {error:#}"));
         }
         for (mode, who) in [(0o777, "every user"), (0o757, "every user"), (0o775, "the group")] {
             let (_parent, folder) = folder(mode);
-            let error = check_folder(&folder.join("x.sock")).expect_err("it is not safe").to_string();
-            assert!(error.contains(who) && error.contains("--endpoint"), "{mode:o}: {error}");
+            let error = check_folder(&folder.join("x.sock"), &PROGRAM).expect_err("it is not safe").to_string();
+            assert!(error.contains(who) && error.contains(PROGRAM.option), "{mode:o}: {error}");
             assert!(error.contains(&folder.display().to_string()), "{mode:o}: {error}");
         }
     }
@@ -157,7 +161,7 @@ mod tests {
     #[test]
     fn a_folder_further_up_that_all_can_write_is_not_safe() {
         let (_parent, folder) = folder(0o777);
-        let error = check_folder(&folder.join("deep/er/x.sock")).expect_err("it is not safe").to_string();
+        let error = check_folder(&folder.join("deep/er/x.sock"), &PROGRAM).expect_err("it is not safe").to_string();
         assert!(error.contains(&format!("the folder {} can be", folder.display())), "{error}");
     }
 
@@ -165,7 +169,7 @@ mod tests {
     fn missing_folders_are_made_safe() {
         let (_parent, folder) = folder(0o700);
         let socket = folder.join("deep/er/x.sock");
-        check_folder(&socket).expect("it is made");
+        check_folder(&socket, &PROGRAM).expect("it is made");
         let made = fs::metadata(socket.parent().expect("a parent")).expect("the folder");
         assert_eq!(made.mode() & (GROUP_WRITE | OTHERS_WRITE), 0);
     }
@@ -173,16 +177,16 @@ mod tests {
     #[test]
     fn only_a_socket_may_be_in_the_way() {
         let (_parent, folder) = folder(0o700);
-        assert_eq!(check_file(&folder.join("nothing")).expect("nothing"), Found::Nothing);
+        assert_eq!(check_file(&folder.join("nothing"), &PROGRAM).expect("nothing"), Found::Nothing);
         let socket = folder.join("socket");
         drop(UnixListener::bind(&socket).expect("a socket"));
-        assert_eq!(check_file(&socket).expect("a socket"), Found::Socket);
+        assert_eq!(check_file(&socket, &PROGRAM).expect("a socket"), Found::Socket);
         let (file, link) = (folder.join("file"), folder.join("link"));
         fs::write(&file, "precious").expect("a file");
         std::os::unix::fs::symlink(&socket, &link).expect("a link");
         for (path, what) in [(&file, "not a socket"), (&link, "symbolic link"), (&folder, "folder")] {
-            let error = check_file(path).expect_err("it is in the way").to_string();
-            assert!(error.contains(what) && error.contains("--endpoint"), "{error}");
+            let error = check_file(path, &PROGRAM).expect_err("it is in the way").to_string();
+            assert!(error.contains(what) && error.contains(PROGRAM.option), "{error}");
         }
     }
 }
