@@ -4,7 +4,10 @@
 use std::{
     fs::{self, DirBuilder, Metadata},
     io,
-    os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, MetadataExt as _},
+    os::unix::{
+        fs::{DirBuilderExt as _, FileTypeExt as _, MetadataExt as _},
+        net::UnixStream,
+    },
     path::Path,
 };
 
@@ -17,14 +20,6 @@ const OTHERS_WRITE: u32 = 0o002;
 /// In a folder with this bit only a file's owner, the folder's owner and root can rename or remove a file.
 const STICKY: u32 = 0o1000;
 
-/// What was found at a path.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Found {
-    Nothing,
-    /// A socket of this user or of root.
-    Socket,
-}
-
 /// Makes the socket's folder if it is not there, and looks whether others could replace what lies in it.
 pub(super) fn check_folder(socket: &Path, program: &Program) -> anyhow::Result<()> {
     let folder = match socket.parent() {
@@ -36,25 +31,46 @@ pub(super) fn check_folder(socket: &Path, program: &Program) -> anyhow::Result<(
     // A link may lead to the folder, as /var/run leads to /run: where it leads is what counts.
     let folder = folder.canonicalize().context("cannot look at its folder")?;
     let own = rustix::process::geteuid().as_raw();
-    for ancestor in folder.ancestors() {
-        let file = fs::metadata(ancestor).with_context(|| format!("cannot look at {}", ancestor.display()))?;
-        let reason = if ancestor == folder { why_unsafe(&file, own) } else { why_unsafe_above(&file) };
-        if let Some(reason) = reason {
-            bail!(unsafe_folder(ancestor, &reason, program));
+    for above in folder.ancestors() {
+        let file = fs::metadata(above).with_context(|| format!("cannot look at {}", above.display()))?;
+        if let Some(reason) = why_unsafe(&file, above == folder, own) {
+            let folder = above.display();
+            bail!(
+                "the folder {folder} {reason}, who can replace what lies in it, the socket too, to get what clients send; choose \
+                 another {} in a folder that only {} can write, or make this one so (chown, chmod go-w {folder})",
+                program.option,
+                names::user(own)
+            );
         }
     }
     Ok(())
 }
 
-/// Looks at what lies at the socket's path. Whatever is not a socket of this user or of root is an error.
-pub(super) fn check_file(socket: &Path, program: &Program) -> anyhow::Result<Found> {
+/// Who else can replace what lies in a folder. Further up than the socket's own folder that is everybody or nobody: owners and
+/// groups there are left to the machine's administrator.
+fn why_unsafe(folder: &Metadata, is_sockets: bool, own: u32) -> Option<String> {
+    let mode = folder.mode();
+    if is_sockets && ![own, 0].contains(&folder.uid()) {
+        Some(format!("belongs to {}", names::user(folder.uid())))
+    } else if mode & STICKY != 0 {
+        None
+    } else if mode & OTHERS_WRITE != 0 {
+        Some("can be written by every user".to_owned())
+    } else {
+        let by_group = is_sockets && mode & GROUP_WRITE != 0;
+        by_group.then(|| format!("can be written by the group {}", names::group(folder.gid())))
+    }
+}
+
+/// Removes the socket that a dead program has left. Whatever else lies at the path is an error.
+pub(super) fn make_room(socket: &Path, program: &Program) -> anyhow::Result<()> {
     let file = match fs::symlink_metadata(socket) {
         Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(error).context("cannot look at what is there"),
     };
-    let (owner, option) = (names::user(file.uid()), program.option);
-    let kind = file.file_type();
+    let (owner, own) = (names::user(file.uid()), rustix::process::geteuid().as_raw());
+    let (kind, Program { name, option, if_taken }) = (file.file_type(), program);
     if kind.is_symlink() {
         let target = fs::read_link(socket).unwrap_or_default();
         bail!(
@@ -69,60 +85,17 @@ pub(super) fn check_file(socket: &Path, program: &Program) -> anyhow::Result<Fou
     if !kind.is_socket() {
         bail!("there is a file that is not a socket; remove it, or choose another {option}");
     }
-    let own = rustix::process::geteuid().as_raw();
-    if file.uid() != own && file.uid() != 0 {
+    if ![own, 0].contains(&file.uid()) {
         bail!(
-            "there is a socket of another user, {owner}: it may be a {} of theirs, or be meant to catch your clients; if \
+            "there is a socket of another user, {owner}: it may be a {name} of theirs, or be meant to catch your clients; if \
              neither they nor you need it, remove it, or choose another {option}, in a folder that only {} can write",
-            program.name,
             names::user(own)
         );
     }
-    Ok(Found::Socket)
-}
-
-/// Why others can replace what lies in a folder.
-fn why_unsafe(folder: &Metadata, own: u32) -> Option<String> {
-    if folder.uid() != own && folder.uid() != 0 {
-        return Some(format!("belongs to {}, who can replace what lies in it", names::user(folder.uid())));
+    if UnixStream::connect(socket).is_ok() {
+        bail!("another program listens there{if_taken}");
     }
-    let by_group = || names::group(folder.gid());
-    match folder.mode() {
-        mode if mode & STICKY != 0 => None,
-        mode if mode & OTHERS_WRITE != 0 => {
-            Some("can be written by every user, who can replace what lies in it".to_owned())
-        }
-        mode if mode & GROUP_WRITE != 0 => {
-            Some(format!("can be written by the group {}, who can replace what lies in it", by_group()))
-        }
-        _ => None,
-    }
-}
-
-/// Why everybody can replace a folder further up. Its owner and its group are left to the machine's administrator.
-fn why_unsafe_above(folder: &Metadata) -> Option<String> {
-    let mode = folder.mode();
-    (mode & OTHERS_WRITE != 0 && mode & STICKY == 0)
-        .then(|| "can be written by every user, who can replace what lies in it".to_owned())
-}
-
-fn unsafe_folder(folder: &Path, reason: &str, program: &Program) -> String {
-    let folder = folder.display();
-    format!(
-        "the folder {folder} {reason}, the socket too, to get what clients send; choose another {}, in a \
-         folder that only {} can write, or make this one so (chown, chmod go-w {folder})",
-        program.option,
-        names::user(rustix::process::geteuid().as_raw())
-    )
-}
-
-/// What `check_folder` and `check_file` do not see: what has become of the path since. Gives the file's inode.
-pub(super) fn inode_of_own(socket: &Path, program: &Program) -> anyhow::Result<u64> {
-    let file = fs::symlink_metadata(socket)?;
-    if !file.file_type().is_socket() || file.uid() != rustix::process::geteuid().as_raw() {
-        bail!("the socket was replaced by another file as soon as it was made; choose another {}", program.option);
-    }
-    Ok(file.ino())
+    fs::remove_file(socket).with_context(|| format!("cannot remove the socket of a {name} that is no more"))
 }
 
 #[cfg(test)]
@@ -134,7 +107,7 @@ mod tests {
 
     use super::*;
 
-    const PROGRAM: Program = Program { name: "program", option: "--path", if_taken: "" };
+    const PROGRAM: Program = Program { name: "program", option: "--path", if_taken: "; stop it" };
 
     fn folder(mode: u32) -> (tempfile::TempDir, PathBuf) {
         let parent = tempfile::tempdir().expect("a folder");
@@ -175,17 +148,21 @@ mod tests {
     }
 
     #[test]
-    fn only_a_socket_may_be_in_the_way() {
+    fn only_a_dead_socket_may_be_in_the_way() {
         let (_parent, folder) = folder(0o700);
-        assert_eq!(check_file(&folder.join("nothing"), &PROGRAM).expect("nothing"), Found::Nothing);
+        make_room(&folder.join("nothing"), &PROGRAM).expect("nothing is there");
         let socket = folder.join("socket");
-        drop(UnixListener::bind(&socket).expect("a socket"));
-        assert_eq!(check_file(&socket, &PROGRAM).expect("a socket"), Found::Socket);
+        let listens = UnixListener::bind(&socket).expect("a socket");
+        let error = make_room(&socket, &PROGRAM).expect_err("it is alive").to_string();
+        assert_eq!(error, "another program listens there; stop it");
+        drop(listens);
+        make_room(&socket, &PROGRAM).expect("it is dead");
+        assert!(!socket.exists());
         let (file, link) = (folder.join("file"), folder.join("link"));
         fs::write(&file, "precious").expect("a file");
         std::os::unix::fs::symlink(&socket, &link).expect("a link");
         for (path, what) in [(&file, "not a socket"), (&link, "symbolic link"), (&folder, "folder")] {
-            let error = check_file(path, &PROGRAM).expect_err("it is in the way").to_string();
+            let error = make_room(path, &PROGRAM).expect_err("it is in the way").to_string();
             assert!(error.contains(what) && error.contains(PROGRAM.option), "{error}");
         }
     }

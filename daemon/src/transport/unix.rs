@@ -16,7 +16,8 @@ use super::access::OTHERS_CONNECT;
 const PROGRAM: Program = Program {
     name: "daemon",
     option: "--endpoint",
-    if_taken: ", though this daemon has the lock; is that a daemon with another --lock-file? Stop it",
+    if_taken: ", though this daemon has the lock; is that a daemon with another --lock-file? Stop it, or \
+               choose another --endpoint",
 };
 
 /// How long to wait when a connection cannot be accepted, for lack of file descriptors say.
@@ -28,9 +29,9 @@ pub(crate) type Stream = UnixStream;
 /// A socket that is listened on.
 #[derive(Debug)]
 pub(crate) struct Listener {
-    socket: UnixListener,
     /// `None` for a socket of the service manager's: it is listened on before and after the daemon.
     file: Option<OwnFile>,
+    socket: UnixListener,
 }
 
 /// What a socket's file is to be like.

@@ -15,7 +15,11 @@ use tokio::{
 
 use super::super::listen::Stream;
 
-const PROGRAM: Program = Program { name: "proxy", option: "--listen unix:PATH", if_taken: "; stop it" };
+const PROGRAM: Program = Program {
+    name: "proxy",
+    option: "--listen unix:PATH",
+    if_taken: "; stop it, or choose another --listen unix:PATH",
+};
 
 /// Makes a new file that only this user can open.
 pub(in super::super) fn create_private(path: &Path) -> io::Result<File> {
