@@ -5,7 +5,7 @@ mod support;
 
 use std::{
     fs::{self, Permissions},
-    io::{ErrorKind, Read, Write},
+    io::{self, ErrorKind, Read, Write},
     net::TcpStream,
     os::unix::{
         fs::{MetadataExt, PermissionsExt},
@@ -16,7 +16,7 @@ use std::{
 
 use rustix::process::Signal;
 use serde_json::json;
-use support::{Daemon, Folder, Output, PATIENCE, Proxy, User, can_make_users, open_folder, run};
+use support::{Daemon, Folder, Output, PATIENCE, Proxy, Running, User, can_make_users, open_folder, run};
 
 const PING: &str = "skylinedb.v1.SkylineDbService/Ping";
 const EXECUTE: &str = "skylinedb.v1.SkylineDbService/Execute";
@@ -158,15 +158,48 @@ fn a_unix_socket_is_its_owners_alone_and_takes_nothings_place() {
     refused(proxy.socket(), "another program listens there");
     refused(&daemon.folder().endpoint(), "another program listens there");
     refused(&daemon.folder().database(), "not a socket");
-    refused(&folder.join("no/such/folder/x.sock"), "No such file");
     refused(&folder.join("x".repeat(200)), "107 bytes");
     let shared = folder.join("shared");
     fs::create_dir(&shared).expect("a folder");
+    for (mode, who) in [(0o777, "every user"), (0o775, "the group")] {
+        fs::set_permissions(&shared, Permissions::from_mode(mode)).expect("its mode");
+        refused(&shared.join("x.sock"), &format!("the folder {} can be written by {who}", shared.display()));
+    }
     fs::set_permissions(&shared, Permissions::from_mode(0o777)).expect("its mode");
-    refused(&shared.join("x.sock"), "other users can write");
+    refused(&shared.join("deep/er/x.sock"), &format!("the folder {} can be written by every user", shared.display()));
+    refused(&shared.join("x.sock"), "choose another --listen unix:PATH");
+    let names = || fs::read_dir(folder).expect("the folder").map(|file| file.expect("a file").file_name());
+    assert!(!names().any(|name| name.to_string_lossy().ends_with(".starting")), "{:?}", names().collect::<Vec<_>>());
 
     proxy.grpcurl(&[], &[PING]).success();
     daemon.cli(["ping"]).success();
+}
+
+/// Without a word between them, one could take another's new socket for the dead one's, and remove it.
+#[test]
+fn of_those_that_start_at_once_on_a_dead_ones_socket_one_serves() {
+    let daemon = Daemon::start();
+    let socket = Proxy::socket_in(daemon.folder());
+    let listen = format!("unix:{}", socket.display());
+    for round in 0..20 {
+        drop(UnixListener::bind(&socket).expect("a socket that nobody listens on"));
+        let start = |_| support::start(Proxy::command(daemon.folder()).args(["--listen", &listen]));
+        let started: Vec<Running> = (0..4).map(start).collect();
+        let serves = |proxy: &mut Running| !io::read_to_string(proxy.stdout().take(1)).expect("UTF-8").is_empty();
+        let (mut serving, mut refused) = (Vec::new(), Vec::new());
+        for mut proxy in started {
+            if serves(&mut proxy) { serving.push(proxy) } else { refused.push(proxy) }
+        }
+        assert_eq!(serving.len(), 1, "round {round}");
+        for mut proxy in refused {
+            assert_eq!(proxy.wait().code(), Some(1), "round {round}");
+        }
+        let mut ping = support::command(support::program("skylinedb-cli"));
+        run(ping.arg("--endpoint").arg(&socket).arg("ping"), b"").success();
+        serving[0].signal(Signal::TERM);
+        assert!(serving[0].wait().success(), "round {round}");
+        assert!(!socket.exists() && !socket.with_extension("sock.starting").exists(), "round {round}");
+    }
 }
 
 #[test]

@@ -11,8 +11,6 @@ mod engine;
 mod lifecycle;
 mod logging;
 #[cfg(unix)]
-mod names;
-#[cfg(unix)]
 mod own_session;
 mod server;
 mod service;

@@ -2,11 +2,9 @@
 
 use anyhow::{Context as _, bail};
 use clap::Args;
+use skylinedb_socket::names;
 
-use crate::{
-    names,
-    transport::{Policy, SocketFile},
-};
+use crate::transport::{Policy, SocketFile};
 
 const ACCESS: &str = "Access (without these: this user and root)";
 

@@ -9,8 +9,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use rustix::fs::OFlags;
-
-use crate::names;
+use skylinedb_socket::names;
 
 /// Whoever can open the file can lock it, be it for reading only, and no daemon could start: so only its owner can.
 const MODE: u32 = 0o600;

@@ -10,9 +10,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use skylinedb_socket::names;
 use tokio::net::{UnixStream, unix::UCred};
-
-use crate::names;
 
 /// The permissions of a socket's file with which others than its owner can connect: its group, or everybody.
 pub(super) const OTHERS_CONNECT: u32 = 0o022;

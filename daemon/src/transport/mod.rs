@@ -6,8 +6,6 @@ mod access;
 mod pipe;
 mod refused;
 #[cfg(unix)]
-mod socket_path;
-#[cfg(unix)]
 mod unix;
 
 use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};

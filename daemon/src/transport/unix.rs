@@ -1,21 +1,24 @@
 //! The Unix domain socket: for its owner alone from the first moment, and for whom it is meant when it is ready.
 
 use std::{
-    fs, io,
+    fs,
     os::unix::fs::{MetadataExt as _, PermissionsExt as _, lchown},
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use anyhow::{Context as _, bail};
-use rustix::{fs::Mode, process::umask};
+use skylinedb_socket::{OwnFile, Program, names};
 use tokio::net::{UnixListener, UnixStream};
 
-use super::{
-    access::OTHERS_CONNECT,
-    socket_path::{self, Found},
+use super::access::OTHERS_CONNECT;
+
+const PROGRAM: Program = Program {
+    name: "daemon",
+    option: "--endpoint",
+    if_taken: ", though this daemon has the lock; is that a daemon with another --lock-file? Stop it, or \
+               choose another --endpoint",
 };
-use crate::names;
 
 /// How long to wait when a connection cannot be accepted, for lack of file descriptors say.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -26,17 +29,9 @@ pub(crate) type Stream = UnixStream;
 /// A socket that is listened on.
 #[derive(Debug)]
 pub(crate) struct Listener {
-    socket: UnixListener,
     /// `None` for a socket of the service manager's: it is listened on before and after the daemon.
     file: Option<OwnFile>,
-}
-
-/// The socket's file, removed when this is dropped.
-#[derive(Debug)]
-struct OwnFile {
-    path: PathBuf,
-    /// Which file it is: another one that has taken its place is not ours to remove.
-    inode: u64,
+    socket: UnixListener,
 }
 
 /// What a socket's file is to be like.
@@ -53,8 +48,8 @@ impl Listener {
     /// replaced.
     pub(crate) fn bind(path: &Path, file: SocketFile) -> anyhow::Result<Self> {
         let listen = || {
-            let (socket, own) = bind_or_explain(path)?;
-            own.open_for(file)?;
+            let (socket, own) = skylinedb_socket::bind(path, &PROGRAM)?;
+            open_for(path, file)?;
             anyhow::Ok(Self { socket, file: Some(own) })
         };
         listen().with_context(|| format!("cannot listen on {}", path.display()))
@@ -119,67 +114,18 @@ impl Listener {
     }
 }
 
-impl OwnFile {
-    /// Gives the file its group first and its mode then: at no moment is it open for another group than the one asked for.
-    fn open_for(&self, file: SocketFile) -> anyhow::Result<()> {
-        if let Some(gid) = file.group {
-            lchown(&self.path, None, Some(gid)).with_context(|| {
-                format!(
-                    "cannot give the socket to the group {} (--socket-group): only root and a member of that group may, and \
-                     this is {}",
-                    names::group(gid),
-                    names::user(rustix::process::geteuid().as_raw())
-                )
-            })?;
-        }
-        fs::set_permissions(&self.path, fs::Permissions::from_mode(file.mode))
-            .with_context(|| format!("cannot give the socket the mode {:04o} (--socket-mode)", file.mode))
+/// Gives the file its group first and its mode then: at no moment is it open for another group than the one asked for.
+fn open_for(path: &Path, file: SocketFile) -> anyhow::Result<()> {
+    if let Some(gid) = file.group {
+        lchown(path, None, Some(gid)).with_context(|| {
+            format!(
+                "cannot give the socket to the group {} (--socket-group): only root and a member of that group may, and \
+                 this is {}",
+                names::group(gid),
+                names::user(rustix::process::geteuid().as_raw())
+            )
+        })?;
     }
-}
-
-impl Drop for OwnFile {
-    fn drop(&mut self) {
-        if fs::symlink_metadata(&self.path).is_ok_and(|file| file.ino() == self.inode)
-            && let Err(error) = fs::remove_file(&self.path)
-        {
-            tracing::warn!(%error, socket = %self.path.display(), "cannot remove the socket; the next start will");
-        }
-    }
-}
-
-fn bind_or_explain(path: &Path) -> anyhow::Result<(UnixListener, OwnFile)> {
-    socket_path::check_folder(path)?;
-    remove_stale(path)?;
-    // The socket's file is made by bind(), with the permissions that the umask leaves: no moment in which it is open
-    // wider. No other thread makes files now: nobody is connected yet.
-    let before = umask(Mode::from_raw_mode(0o177));
-    let socket = UnixListener::bind(path);
-    umask(before);
-    let socket = socket.map_err(explain)?;
-    let inode = socket_path::inode_of_own(path)?;
-    Ok((socket, OwnFile { path: path.to_owned(), inode }))
-}
-
-/// Makes room for the socket, unless what is there is somebody's.
-fn remove_stale(path: &Path) -> anyhow::Result<()> {
-    if socket_path::check_file(path)? == Found::Nothing {
-        return Ok(());
-    }
-    if std::os::unix::net::UnixStream::connect(path).is_ok() {
-        bail!(
-            "another program listens there, though this daemon has the lock; is that a daemon with another --lock-file? \
-             Stop it, or choose another --endpoint"
-        );
-    }
-    fs::remove_file(path).context("cannot remove the socket of a daemon that is no more")
-}
-
-fn explain(error: io::Error) -> anyhow::Error {
-    let hint = match error.kind() {
-        io::ErrorKind::PermissionDenied => "this user may not write to its folder; choose another --endpoint",
-        io::ErrorKind::AddrInUse => "somebody has put a file there in this instant; choose another --endpoint",
-        io::ErrorKind::InvalidInput => "a socket's path may have at most 107 bytes; choose a shorter --endpoint",
-        _ => "choose another --endpoint",
-    };
-    anyhow::Error::new(error).context(hint)
+    fs::set_permissions(path, fs::Permissions::from_mode(file.mode))
+        .with_context(|| format!("cannot give the socket the mode {:04o} (--socket-mode)", file.mode))
 }

@@ -33,13 +33,12 @@ enum Kind {
 
 impl Listener {
     pub(super) async fn bind(address: &ListenAddress) -> Result<Self, Failure> {
-        let failed = |error: io::Error| {
-            Failure::refused(format!("cannot listen on {address}: {error}; choose another address with --listen"))
-        };
+        let failed = |why| Failure::refused(format!("cannot listen on {address}: {why}"));
         match address {
             ListenAddress::Tcp(address) => {
-                let listener = TcpListener::bind(address).await.map_err(failed)?;
-                let address = ListenAddress::Tcp(listener.local_addr().map_err(failed)?);
+                let explain = |error: io::Error| failed(format!("{error}; choose another address with --listen"));
+                let listener = TcpListener::bind(address).await.map_err(explain)?;
+                let address = ListenAddress::Tcp(listener.local_addr().map_err(explain)?);
                 Ok(Self { socket: Kind::Tcp(listener), address })
             }
             ListenAddress::Unix(path) => {

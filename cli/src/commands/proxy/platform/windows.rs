@@ -14,8 +14,8 @@ use super::super::listen::Stream;
 pub(in super::super) enum Socket {}
 
 impl Socket {
-    pub(in super::super) fn bind(_path: &Path) -> io::Result<Self> {
-        Err(io::Error::new(io::ErrorKind::Unsupported, "unix: is not supported on this system; 127.0.0.1:0 is"))
+    pub(in super::super) fn bind(_path: &Path) -> Result<Self, String> {
+        Err("unix: is not supported on this system; choose --listen 127.0.0.1:0".to_owned())
     }
 
     #[expect(clippy::unused_async, reason = "as on Unix")]

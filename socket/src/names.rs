@@ -2,7 +2,8 @@
 //! `/etc/nsswitch.conf` has it ask, such as LDAP). It may take its time: not for the runtime's threads once clients are there.
 
 /// A user for people: `alice (uid 1000)`.
-pub(crate) fn user(uid: u32) -> String {
+#[must_use]
+pub fn user(uid: u32) -> String {
     match uzers::get_user_by_uid(uid) {
         Some(user) => format!("{} (uid {uid})", user.name().display()),
         None => format!("uid {uid}"),
@@ -10,7 +11,8 @@ pub(crate) fn user(uid: u32) -> String {
 }
 
 /// A group for people: `staff (gid 50)`.
-pub(crate) fn group(gid: u32) -> String {
+#[must_use]
+pub fn group(gid: u32) -> String {
     match uzers::get_group_by_gid(gid) {
         Some(group) => format!("{} (gid {gid})", group.name().display()),
         None => format!("gid {gid}"),
@@ -18,17 +20,20 @@ pub(crate) fn group(gid: u32) -> String {
 }
 
 /// The user that a command line means: a uid, or a name. `None` if there is no such user; a uid needs none.
-pub(crate) fn uid_of(text: &str) -> Option<u32> {
+#[must_use]
+pub fn uid_of(text: &str) -> Option<u32> {
     number(text).or_else(|| uzers::get_user_by_name(text).map(|user| user.uid()))
 }
 
 /// The group that a command line means: a gid, or a name. `None` if there is no such group; a gid needs none.
-pub(crate) fn gid_of(text: &str) -> Option<u32> {
+#[must_use]
+pub fn gid_of(text: &str) -> Option<u32> {
     number(text).or_else(|| uzers::get_group_by_name(text).map(|group| group.gid()))
 }
 
 /// All groups of a user, as they would be at a login. None for a uid without a user.
-pub(crate) fn groups_of(uid: u32) -> Vec<u32> {
+#[must_use]
+pub fn groups_of(uid: u32) -> Vec<u32> {
     let groups = uzers::get_user_by_uid(uid).and_then(|user| user.groups());
     groups.unwrap_or_default().iter().map(uzers::Group::gid).collect()
 }
