@@ -60,6 +60,15 @@ mod without_a_daemon {
     }
 
     #[test]
+    fn a_database_may_be_called_like_an_option() {
+        let folder = Folder::new();
+        let started = folder.cli(["start", "--", "--x.db"]);
+        let _guard = StopOnDrop(folder.endpoint());
+        started.success();
+        assert!(folder.path().join("--x.db").is_file());
+    }
+
+    #[test]
     fn start_twice_is_start_once() {
         let folder = Folder::new();
         let first = start(&folder);

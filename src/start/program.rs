@@ -48,8 +48,9 @@ impl Program {
         if let Some(lock_file) = &options.lock_file {
             arguments.extend(["--lock-file".into(), lock_file.into()]);
         }
-        arguments.extend(options.database.iter().map(Into::into));
         arguments.extend(options.arguments.iter().map(Into::into));
+        // A database may be called --x.
+        arguments.extend(options.database.iter().flat_map(|database| ["--".into(), database.into()]));
         let child = Child::spawn(&program, arguments, log, &log_file).map_err(|error| {
             Error::Start(format!(
                 "cannot run {}: {error}. Install skylinedb-daemon beside this program or on the PATH, or name it in \

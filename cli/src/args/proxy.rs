@@ -31,10 +31,9 @@ impl FromStr for ListenAddress {
             }
             return Ok(Self::Unix(path.into()));
         }
-        let address: SocketAddr = text.parse().map_err(|_| {
-            "this is neither 127.0.0.1:PORT, [::1]:PORT nor unix:PATH (names such as localhost are not looked up)"
-                .to_owned()
-        })?;
+        let address: SocketAddr = text
+            .parse()
+            .map_err(|_| format!("write {} (names such as localhost are not looked up)", words::LISTEN_FORMS))?;
         if !address.ip().is_loopback() {
             return Err(format!(
                 "{} is not a loopback address: other machines could connect to it and read what is sent, for nothing is \
@@ -76,7 +75,7 @@ mod tests {
         }
         for text in ["", "localhost:7700", "7700", "127.0.0.1", "127.0.0.1:70000", "/tmp/x.sock"] {
             let error = text.parse::<ListenAddress>().expect_err("it is no address");
-            assert!(error.contains("unix:PATH"), "{error}");
+            assert!(error.contains(words::LISTEN_FORMS), "{error}");
         }
         assert!("unix:".parse::<ListenAddress>().is_err());
     }

@@ -42,6 +42,9 @@ starts none, not even where systemd listens for them. JSON is an array.";
 pub(super) const PROXY: &str =
     "Let clients in that cannot speak the daemon's transport, by another socket or loopback TCP";
 
+/// How an address of the proxy is written.
+pub(super) const LISTEN_FORMS: &str = "127.0.0.1:PORT, [::1]:PORT or unix:PATH";
+
 pub(super) const LISTEN: &str =
     "Where clients connect: 127.0.0.1:PORT or [::1]:PORT, where port 0 is any that is free; or unix:PATH";
 

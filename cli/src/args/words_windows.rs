@@ -38,6 +38,9 @@ their pipes, and the one at --endpoint or SKYLINEDB_ENDPOINT. JSON is an array."
 /// What `proxy` can do, on the list of commands.
 pub(super) const PROXY: &str = "Let clients in that cannot speak the daemon's transport, by loopback TCP";
 
+/// How an address of the proxy is written.
+pub(super) const LISTEN_FORMS: &str = "127.0.0.1:PORT or [::1]:PORT";
+
 pub(super) const LISTEN: &str = "Where clients connect: 127.0.0.1:PORT or [::1]:PORT, where port 0 is any that is free";
 
 pub(super) const TOKEN_FILE: &str = r"A new file for the token that clients must send. Without it proxy-ADDRESS-PORT.token beside the daemon's log, in %LOCALAPPDATA%\SkylineDB";

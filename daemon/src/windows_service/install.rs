@@ -66,6 +66,10 @@ pub(super) fn install(arguments: Vec<OsString>) -> anyhow::Result<()> {
         return Err(anyhow::anyhow!(already_installed(&name)).context(format!("cannot install the service {name}")));
     }
     let files = Files::make(&name, &options)?;
+    let needs_permission = !account.eq_ignore_ascii_case(LOCAL_SYSTEM);
+    if needs_permission {
+        files.check_place(account)?;
+    }
     let mut daemon = recorded(&command_line.command, &matches)?;
     daemon.push(files.database.clone().into());
     if files.log == default_log(&name)? || is_given(&matches, "log_file") {
@@ -75,9 +79,7 @@ pub(super) fn install(arguments: Vec<OsString>) -> anyhow::Result<()> {
     let info = info(&name, account, daemon, &files.program);
     let rights = ServiceAccess::CHANGE_CONFIG | ServiceAccess::START | ServiceAccess::DELETE;
     let service = manager.create_service(&info, rights).map_err(|error| explain(error, "install", &name))?;
-    if !account.eq_ignore_ascii_case(LOCAL_SYSTEM)
-        && let Err(error) = files.allow(account)
-    {
+    if needs_permission && let Err(error) = files.allow(account) {
         let _ = service.delete(); // the first error counts
         return Err(error);
     }
@@ -152,17 +154,26 @@ impl Files {
         Ok(Self { program: env::current_exe().context("cannot tell where this program is")?, database, log })
     }
 
+    /// Looks whether an account can be let write where the database is.
+    fn check_place(&self, account: &str) -> anyhow::Result<()> {
+        if self.folder().parent().is_none() {
+            bail!(
+                "{} lies in no folder, and {account} must not write everywhere on that disk; put the database into a folder",
+                self.database.display()
+            );
+        }
+        Ok(())
+    }
+
     /// Lets the account use them.
     fn allow(&self, account: &str) -> anyhow::Result<()> {
         access::let_run(&self.program, account)?;
         access::let_write(&self.log, account)?;
-        match self.database.parent().filter(|folder| folder.parent().is_some()) {
-            Some(folder) => access::let_write_in(folder, account),
-            None => bail!(
-                "{} lies in no folder, and {account} must not write everywhere on that disk; put the database into a folder",
-                self.database.display()
-            ),
-        }
+        access::let_write_in(self.folder(), account)
+    }
+
+    fn folder(&self) -> &Path {
+        self.database.parent().unwrap_or(&self.database)
     }
 }
 
