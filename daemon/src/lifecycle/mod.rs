@@ -50,6 +50,14 @@ struct Wish {
     grace: Option<Duration>,
 }
 
+/// A signal that ends the daemon.
+#[derive(Clone, Copy, Debug)]
+struct Signal {
+    name: &'static str,
+    /// How long the system lets work in hand go on; `None` if it does not mind.
+    limit: Option<Duration>,
+}
+
 /// Something that the drain waits for, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Work {
@@ -112,7 +120,10 @@ impl Lifecycle {
     pub(crate) async fn run(&self, mut signals: Signals) {
         tokio::select! {
             biased;
-            name = signals.next() => tracing::info!("{name}: shutting down"),
+            signal = signals.next() => {
+                tracing::info!("{}: shutting down", signal.name);
+                signal.limit.into_iter().for_each(|limit| self.limit(limit));
+            }
             () = self.draining.cancelled() => tracing::info!("shutting down as requested"),
             idle = self.usage.idle(self.times.idle) => {
                 tracing::info!("nobody has used the daemon for {idle:?} (--idle-timeout): shutting down");
@@ -122,13 +133,18 @@ impl Lifecycle {
         self.work.close();
         tokio::select! {
             () = self.work.wait() => {}
-            name = signals.next() => tracing::warn!("{name} again: cutting the work in hand short"),
+            signal = signals.next() => tracing::warn!("{} again: cutting the work in hand short", signal.name),
             grace = self.grace_is_over() => {
                 tracing::warn!("work in hand is not done after {grace:?} (--drain-timeout): cutting it short");
             }
         }
         self.cut.cancel();
         self.closing.cancel();
+    }
+
+    /// Gives work in hand no more than this long.
+    fn limit(&self, limit: Duration) {
+        self.wish.send_modify(|wish| wish.grace = Some(wish.grace.unwrap_or(self.times.drain).min(limit)));
     }
 
     /// Waits as long as work in hand may take. Whoever asks for the end again may change that.
@@ -142,6 +158,21 @@ impl Lifecycle {
                 () = tokio::time::sleep_until(end) => return grace,
                 Ok(()) = wishes.changed() => {}
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_system_that_does_not_wait_makes_the_drain_shorter_and_never_longer() {
+        let seconds = Duration::from_secs;
+        for (drain, limit, grace) in [(10, 3, 3), (2, 3, 2)] {
+            let lifecycle = Lifecycle::new(Times { drain: seconds(drain), idle: None });
+            lifecycle.limit(seconds(limit));
+            assert_eq!(lifecycle.grace_is_over().await, seconds(grace));
         }
     }
 }

@@ -1,6 +1,8 @@
 //! What ends the daemon on Windows: Ctrl-C and Ctrl-Break, the console's closing, and the user's or the machine's end; for a
 //! service what the service control manager says.
 
+use std::time::Duration;
+
 use tokio::{
     signal::windows::{
         CtrlBreak, CtrlC, CtrlClose, CtrlLogoff, CtrlShutdown, ctrl_break, ctrl_c, ctrl_close, ctrl_logoff,
@@ -9,7 +11,12 @@ use tokio::{
     sync::watch,
 };
 
+use super::Signal;
 use crate::windows_service::control;
+
+/// Windows waits 5 s for a program whose console closes or whose user logs off, and then ends it. Of these some are for emptying the
+/// write-ahead log.
+const LAST_SECONDS: Option<Duration> = Some(Duration::from_secs(3));
 
 /// What is listened to.
 #[derive(Debug)]
@@ -44,14 +51,14 @@ impl Signals {
         })))
     }
 
-    /// The name of the next one.
-    pub(crate) async fn next(&mut self) -> &'static str {
+    /// The next one.
+    pub(super) async fn next(&mut self) -> Signal {
         match self {
             Self::Console(console) => console.next().await,
             Self::Service(ends) => {
                 while ends.changed().await.is_ok() {
                     if let Some(why) = *ends.borrow_and_update() {
-                        return why;
+                        return Signal { name: why, limit: None }; // the manager waits as long as it is told to
                     }
                 }
                 std::future::pending().await
@@ -61,13 +68,14 @@ impl Signals {
 }
 
 impl Console {
-    async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.interrupt.recv() => "Ctrl-C",
-            _ = self.r#break.recv() => "Ctrl-Break",
-            _ = self.close.recv() => "the console closes",
-            _ = self.logoff.recv() => "the user logs off",
-            _ = self.shutdown.recv() => "Windows shuts down",
-        }
+    async fn next(&mut self) -> Signal {
+        let (name, limit) = tokio::select! {
+            _ = self.interrupt.recv() => ("Ctrl-C", None),
+            _ = self.r#break.recv() => ("Ctrl-Break", None),
+            _ = self.close.recv() => ("the console closes", LAST_SECONDS),
+            _ = self.logoff.recv() => ("the user logs off", LAST_SECONDS),
+            _ = self.shutdown.recv() => ("Windows shuts down", LAST_SECONDS),
+        };
+        Signal { name, limit }
     }
 }
