@@ -2,9 +2,7 @@
 
 mod support;
 
-#[cfg(unix)]
-use std::fs;
-use std::{path::Path, process::Command};
+use std::{fs, path::Path, process::Command};
 
 #[cfg(unix)]
 use serde_json::Value;
@@ -143,6 +141,13 @@ fn no_second_daemon_opens_a_database_from_another_place() {
     daemon.arg(&database).arg("--endpoint").arg(Folder::new().endpoint());
     let second = run(&mut daemon, b"").failure(1);
     assert!(second.stderr.contains("another daemon has the database"), "{second:#?}");
+
+    let link = first.folder().path().join("link.db");
+    fs::hard_link(&database, &link).expect("a link");
+    let mut daemon = command(program("skylinedb-daemon"));
+    daemon.arg(&link).arg("--endpoint").arg(Folder::new().endpoint());
+    let third = run(&mut daemon, b"").failure(1);
+    assert!(third.stderr.contains("another daemon has the database"), "{third:#?}");
     first.execute("CREATE TABLE t(x)");
     // Whoever only reads may open the file.
     let count: i64 =

@@ -3,14 +3,29 @@
 
 mod support;
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{
+    fs,
+    path::PathBuf,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use skylinedb::{Client, TransactionKind, params};
 use support::{Folder, Output, command, program, run, wait_for, wait_until};
 use windows_service::{
-    service::{ServiceAccess, ServiceExitCode, ServiceStartType, ServiceState, ServiceStatus},
+    service::{
+        ServiceAccess, ServiceErrorControl, ServiceExitCode, ServiceInfo, ServiceStartType, ServiceState,
+        ServiceStatus, ServiceType,
+    },
     service_manager::{ServiceManager, ServiceManagerAccess},
 };
+
+/// Wine's manager takes the next program that says it is a service for the one that it has just started, whichever it is. So
+/// none says so while another is started.
+fn turn_to_connect() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// A service of one test, removed when it is dropped.
 struct Service {
@@ -58,6 +73,7 @@ impl Service {
     }
 
     fn start(&self) {
+        let _turn = turn_to_connect();
         self.open().and_then(|service| service.start::<&str>(&[])).expect("a start");
     }
 
@@ -195,8 +211,35 @@ fn names_are_checked_and_taken_once() {
     assert!(output.stderr.contains("already") && output.stderr.contains("service uninstall"), "{output:#?}");
     let output = daemon(&["uninstall", "--name", "no such service"]).failure(1);
     assert!(output.stderr.contains("no service is called no such service"), "{output:#?}");
+    let _turn = turn_to_connect();
     let output = daemon(&["run", &service.name]).failure(1);
     assert!(output.stderr.contains(&format!("net start \"{}\"", service.name)), "{output:#?}");
+}
+
+#[test]
+fn a_service_of_another_program_is_not_removed() {
+    let folder = Folder::new();
+    let name = format!("Not SkylineDB {}", unique(&folder));
+    let info = ServiceInfo {
+        name: (&name).into(),
+        display_name: (&name).into(),
+        service_type: ServiceType::OWN_PROCESS,
+        start_type: ServiceStartType::OnDemand,
+        error_control: ServiceErrorControl::Normal,
+        executable_path: program("skylinedb-cli"),
+        launch_arguments: vec!["run".into()],
+        dependencies: Vec::new(),
+        account_name: None,
+        account_password: None,
+    };
+    let rights = ServiceManagerAccess::CONNECT | ServiceManagerAccess::CREATE_SERVICE;
+    let manager = ServiceManager::local_computer(None::<&str>, rights).expect("the manager");
+    let other = manager.create_service(&info, ServiceAccess::DELETE).expect("a service");
+
+    let output =
+        run(command(program("skylinedb-daemon")).args(["service", "uninstall", "--name", &name]), b"").failure(1);
+    assert!(output.stderr.contains("none of SkylineDB's") && output.stderr.contains("skylinedb-cli"), "{output:#?}");
+    other.delete().expect("it is there still");
 }
 
 #[test]

@@ -57,7 +57,10 @@ pub(crate) fn check_endpoint(path: &Path) -> Result<(), String> {
     let name = path.to_str().and_then(pipe_name);
     let reason = match name {
         Some("") => "the pipe's name is missing",
-        Some(name) if name.contains('\\') => "a pipe's name has no backslash in it",
+        // Windows takes a slash for a backslash, and `..` for the folder above: pipe:../C:/x would be a file.
+        Some(name) if name.contains(['\\', '/']) => "a pipe's name has no backslash and no slash in it",
+        // Windows leaves these away, so that the pipe would have another name than its mutex.
+        Some(name) if name.ends_with(['.', ' ']) => "a pipe's name does not end with a dot or a blank",
         Some(name) if name.chars().count() > LONGEST_NAME => "a pipe's name has at most 247 characters",
         Some(_) => return Ok(()),
         None => "it is no named pipe of this machine",
@@ -118,6 +121,11 @@ mod tests {
             (r"\\.\pipe\", "name is missing"),
             (r"pipe:a\b", "backslash"),
             (r"pipe:\\.\pipe\app", "backslash"),
+            ("pipe:../C:/data/app.db", "no slash"),
+            ("pipe:a/b", "no slash"),
+            ("pipe:..", "a dot"),
+            ("pipe:app.", "a dot"),
+            ("pipe:app ", "a blank"),
             (&long, "247"),
         ] {
             let error = check_endpoint(&endpoint(written.into())).expect_err(written);

@@ -95,5 +95,23 @@ pub fn state_folder() -> Option<PathBuf> {
 /// Where the log is: in the user's folder, with the name of a pipe that was given.
 pub(super) fn log_file(endpoint: Option<&Path>) -> Option<PathBuf> {
     let name = endpoint.and_then(Path::file_name).map_or("daemon".into(), |name| name.to_string_lossy());
-    state_folder().map(|folder| folder.join(format!("{name}.log")))
+    state_folder().map(|folder| folder.join(format!("{}.log", as_file_name(&name))))
+}
+
+/// A pipe's name may have what a file's may not.
+fn as_file_name(pipe: &str) -> String {
+    pipe.replace(['<', '>', ':', '"', '|', '?', '*'], "_")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_has_the_name_of_its_pipe_as_far_as_a_file_can_have_it() {
+        assert_eq!(as_file_name("my app-1.x"), "my app-1.x");
+        let folder = state_folder().expect("LOCALAPPDATA");
+        let log = log_file(Some(Path::new(r"\\.\pipe\a:b*c?")));
+        assert_eq!(log, Some(folder.join("a_b_c_.log")));
+    }
 }

@@ -32,7 +32,7 @@ impl AccessArguments {
         let sids = self.allow_user.iter().map(|name| {
             user::sid_of_name(name).with_context(|| {
                 format!(
-                    r"there is no user and no group {name:?} (--allow-user); give another, with its domain perhaps (PC\alice), or a SID"
+                    r#"there is no user and no group "{name}" (--allow-user); give another, with its domain perhaps (PC\alice), or a SID"#
                 )
             })
         });

@@ -20,7 +20,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory as _, FromArgMatc
 use crate::args::{Arguments, STANDARD_ERROR};
 use file::{Entry, File};
 #[cfg(windows)]
-pub(crate) use platform::{machine_file, machine_folder};
+pub(crate) use platform::{check_machine_folder, machine_file, machine_folder};
 
 /// Options that belong to one start, and to no file or environment.
 const OF_ONE_START: [&str; 8] =

@@ -30,16 +30,33 @@ pub(crate) fn machine_folder() -> Option<PathBuf> {
 
 /// Whether a file that nobody has named may count: in `%PROGRAMDATA%` every user may make one.
 pub(super) fn check_default_file(file: &Path) -> anyhow::Result<()> {
-    let owner = user::sid_of_owner(file).with_context(|| format!("cannot tell whose {} is", file.display()))?;
-    if [SYSTEM, ADMINISTRATORS].contains(&owner.as_str()) || user::own_sid()? == owner {
-        return Ok(());
-    }
+    let Some(owner) = stranger(file)? else { return Ok(()) };
     bail!(
-        "the configuration file {} belongs to {}, and one that no option names must belong to the administrators or to this \
-         user. Make it so (icacls \"{0}\" /setowner *{ADMINISTRATORS}), or name it: --config",
-        file.display(),
-        user::described(&owner)
+        "the configuration file {} belongs to {owner}, and one that no option names must belong to the administrators or to \
+         this user. Make it so (icacls \"{0}\" /setowner *{ADMINISTRATORS}), or name it: --config",
+        file.display()
     )
+}
+
+/// Whether the folder of what belongs to the machine may be used: what is in a user's folder that user can replace.
+pub(crate) fn check_machine_folder(folder: &Path) -> anyhow::Result<()> {
+    let Some(owner) = stranger(folder)? else { return Ok(()) };
+    bail!(
+        "the folder {} belongs to {owner}, who can replace what is in it; it must belong to the administrators or to this \
+         user. Look at what is in it, and remove it",
+        folder.display()
+    )
+}
+
+/// Whose a file or folder is, unless it is the system's, the administrators' or this user's.
+fn stranger(path: &Path) -> anyhow::Result<Option<String>> {
+    let owner = user::sid_of_owner(path).with_context(|| format!("cannot tell whose {} is", path.display()))?;
+    let is_trusted = is_trusted(&owner, &user::own_sid()?);
+    Ok((!is_trusted).then(|| user::described(&owner)))
+}
+
+fn is_trusted(owner: &str, own: &str) -> bool {
+    owner == own || [SYSTEM, ADMINISTRATORS].contains(&owner)
 }
 
 const FILE: &str = "skylinedb.toml";
@@ -47,4 +64,31 @@ const FILE: &str = "skylinedb.toml";
 fn folder(variable: &str) -> Option<PathBuf> {
     let value = env::var_os(variable).filter(|value| !value.is_empty())?;
     Some(PathBuf::from(value).join("SkylineDB"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_of_the_system_the_administrators_and_this_user_are_trusted() {
+        let own = "S-1-5-21-1-2-3-1001";
+        for trusted in [own, "S-1-5-18", "S-1-5-32-544"] {
+            assert!(is_trusted(trusted, own), "{trusted}");
+        }
+        for stranger in ["S-1-5-21-1-2-3-1002", "S-1-5-21-1-2-3-100", "S-1-1-0", "S-1-5-32-545", "S-1-5-19"] {
+            assert!(!is_trusted(stranger, own), "{stranger}");
+        }
+    }
+
+    #[test]
+    fn what_this_user_has_made_is_no_strangers() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join(FILE);
+        std::fs::write(&file, "").expect("a file");
+        assert_eq!(stranger(&file).expect("an owner"), None);
+        check_default_file(&file).expect("this user's");
+        check_machine_folder(folder.path()).expect("this user's");
+        assert!(stranger(&folder.path().join("none")).is_err());
+    }
 }

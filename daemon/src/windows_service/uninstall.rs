@@ -20,12 +20,21 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// How long to wait at least. The service itself says how long its end may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// What the command of a service has that `service install` has made, whatever the program is called by now.
+const COMMAND: &str = " service run ";
+
 /// Stops the service, waits for its end and removes it.
 pub(super) fn uninstall(name: &str) -> anyhow::Result<()> {
     let manager = ServiceManager::local_computer(None::<&str>, ServiceManagerAccess::CONNECT)
         .map_err(|error| explain(error, "remove", name))?;
-    let rights = ServiceAccess::STOP | ServiceAccess::QUERY_STATUS | ServiceAccess::DELETE;
+    let rights =
+        ServiceAccess::STOP | ServiceAccess::QUERY_STATUS | ServiceAccess::QUERY_CONFIG | ServiceAccess::DELETE;
     let service = manager.open_service(name, rights).map_err(|error| explain(error, "remove", name))?;
+    let config = service.query_config().map_err(|error| explain(error, "look at", name))?;
+    let command = config.executable_path.display().to_string();
+    if !command.contains(COMMAND) {
+        bail!("the service {name} is none of SkylineDB's, and was left alone: it runs {command}");
+    }
     stop(&service, name)?;
     service.delete().map_err(|error| explain(error, "remove", name))?;
     writeln!(io::stdout(), "✓ The service {name} is removed; its database and its log stay").context("cannot say so")
