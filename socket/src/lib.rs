@@ -89,7 +89,7 @@ pub fn bind_without_lock(path: &Path, program: &Program) -> anyhow::Result<(Unix
     if !is_locked || !is_at(turn.as_ref(), found.ino()) {
         bail!("another program is about to listen there{}", program.if_taken);
     }
-    if !found.is_file() || found.len() > 0 {
+    if !found.is_file() || found.len() > 0 || found.uid() != geteuid().as_raw() {
         bail!("{} is in the way; remove it, or choose another {}", turn.display(), program.option);
     }
     let bound = bind(path, program);
