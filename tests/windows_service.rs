@@ -4,6 +4,7 @@
 mod support;
 
 use std::{
+    cell::Cell,
     fs,
     path::PathBuf,
     sync::{Mutex, MutexGuard, PoisonError},
@@ -11,7 +12,7 @@ use std::{
 };
 
 use skylinedb::{Client, TransactionKind, params};
-use support::{Folder, Output, command, program, run, wait_for, wait_until};
+use support::{Folder, Output, command, is_running, program, run, wait_for, wait_until};
 use windows_service::{
     service::{
         ServiceAccess, ServiceErrorControl, ServiceExitCode, ServiceInfo, ServiceStartType, ServiceState,
@@ -20,24 +21,52 @@ use windows_service::{
     service_manager::{ServiceManager, ServiceManagerAccess},
 };
 
-/// Wine's manager takes the next program that says it is a service for the one that it has just started, whichever it is. So
-/// none says so while another is started.
-fn turn_to_connect() -> MutexGuard<'static, ()> {
+/// Wine's manager takes the next program that says it is a service for the one that it has just started, whichever it is. So one
+/// test at a time has services.
+fn alone() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Asks Wine's manager until it does not say "Invalid handle" (`ERROR_INVALID_HANDLE`): on a busy machine it now and then has not
+/// got over the service's last program yet. What it has done all the same is done (`ERROR_SERVICE_ALREADY_RUNNING`,
+/// `ERROR_SERVICE_NOT_ACTIVE`).
+fn insist<T>(what: &str, ask: impl Fn() -> windows_service::Result<T>) {
+    let mut asked_again = false;
+    wait_for(what, || match ask() {
+        Ok(_) => Some(()),
+        Err(windows_service::Error::Winapi(error)) => match error.raw_os_error() {
+            Some(6) => {
+                asked_again = true;
+                None
+            }
+            Some(1056 | 1062) if asked_again => Some(()),
+            _ => panic!("{what}: {error}"),
+        },
+        Err(error) => panic!("{what}: {error}"),
+    });
 }
 
 /// A service of one test, removed when it is dropped.
 struct Service {
     folder: Folder,
     name: String,
+    /// The program that was told to stop. Wine's manager cannot start the next one before it has ended.
+    last: Cell<Option<u32>>,
+    _alone: MutexGuard<'static, ()>,
 }
 
 impl Service {
+    /// One that is not installed.
+    fn new() -> Self {
+        let alone = alone();
+        let folder = Folder::new();
+        Self { name: format!("SkylineDB {}", unique(&folder)), folder, last: Cell::default(), _alone: alone }
+    }
+
     /// Installs one with these further options.
     fn install(options: &[&str]) -> Self {
-        let folder = Folder::new();
-        let service = Self { name: format!("SkylineDB {}", unique(&folder)), folder };
+        let service = Self::new();
         let output = service.try_install(options).success();
         assert!(output.stdout.contains("is installed") && output.stdout.contains(&service.name), "{output:#?}");
         service
@@ -73,8 +102,10 @@ impl Service {
     }
 
     fn start(&self) {
-        let _turn = turn_to_connect();
-        self.open().and_then(|service| service.start::<&str>(&[])).expect("a start");
+        if let Some(pid) = self.last.take() {
+            wait_until("the end of the last program", || !is_running(pid));
+        }
+        insist("a start", || self.open()?.start::<&str>(&[]));
     }
 
     fn start_and_wait(&self) {
@@ -83,7 +114,8 @@ impl Service {
     }
 
     fn stop(&self) {
-        self.open().and_then(|service| service.stop()).expect("a stop");
+        self.last.set(self.status().process_id);
+        insist("a stop", || self.open()?.stop());
     }
 
     fn uninstall(&self) -> Output {
@@ -189,8 +221,7 @@ fn a_mistake_is_told_when_it_is_installed_and_nothing_is() {
         (&["--config", "not there.toml"], 1, "not there.toml"),
         (&["--account", ""], 2, "--account"),
     ] {
-        let folder = Folder::new();
-        let service = Service { name: format!("SkylineDB {}", unique(&folder)), folder };
+        let service = Service::new();
         let mut install = command(program("skylinedb-daemon"));
         install.current_dir(service.folder.path()).args(["service", "install", "app.db", "--name", &service.name]);
         let output = run(install.args(options), b"").failure(code);
@@ -211,13 +242,13 @@ fn names_are_checked_and_taken_once() {
     assert!(output.stderr.contains("already") && output.stderr.contains("service uninstall"), "{output:#?}");
     let output = daemon(&["uninstall", "--name", "no such service"]).failure(1);
     assert!(output.stderr.contains("no service is called no such service"), "{output:#?}");
-    let _turn = turn_to_connect();
     let output = daemon(&["run", &service.name]).failure(1);
     assert!(output.stderr.contains(&format!("net start \"{}\"", service.name)), "{output:#?}");
 }
 
 #[test]
 fn a_service_of_another_program_is_not_removed() {
+    let _alone = alone();
     let folder = Folder::new();
     let name = format!("Not SkylineDB {}", unique(&folder));
     let info = ServiceInfo {

@@ -169,7 +169,7 @@ impl Daemon {
     }
 
     fn spawn(folder: Folder, mut command: Command) -> Self {
-        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
+        let child = platform::spawn(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()));
         let mut child = child.unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
         let log = Arc::new(Log::default());
         let stderr = child.stderr.take().expect("standard error is a pipe");

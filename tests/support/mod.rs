@@ -24,7 +24,7 @@ use std::{
 
 pub(crate) use background::StopOnDrop;
 pub(crate) use daemon::{Builder, Daemon, Folder};
-pub(crate) use platform::{SIGNALS, Signal, endpoint_exists, holder, is_free, peak_rss_bytes};
+pub(crate) use platform::{SIGNALS, Signal, endpoint_exists, holder, is_free, is_running, peak_rss_bytes};
 pub(crate) use process::{Output, Running, command, program, run, start};
 #[cfg(unix)]
 pub(crate) use proxy::Proxy;

@@ -84,7 +84,7 @@ pub(crate) struct Running {
 
 /// Starts a program whose standard output is read by the test, and whose standard error is the test's own.
 pub(crate) fn start(command: &mut Command) -> Running {
-    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
+    let child = platform::spawn(command.stdin(Stdio::null()).stdout(Stdio::piped()));
     Running { child: child.unwrap_or_else(|error| panic!("cannot start {command:?}: {error}")) }
 }
 
@@ -126,7 +126,7 @@ impl Drop for Running {
 #[track_caller]
 pub(crate) fn run(command: &mut Command, stdin: &[u8]) -> Output {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
+    let mut child = platform::spawn(command).unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
     let pid = child.id();
     let mut pipe = child.stdin.take().expect("standard input is a pipe");
     let (sender, receiver) = mpsc::channel();

@@ -1,8 +1,9 @@
 //! Endpoints, locks and processes of Unix.
 
 use std::{
-    fs,
+    fs, io,
     path::{Path, PathBuf},
+    process::{Child, Command},
 };
 
 pub(crate) use rustix::process::Signal;
@@ -38,6 +39,11 @@ pub(crate) fn is_free(lock: &Path) -> bool {
 pub(crate) fn holder(endpoint: &Path) -> Option<u32> {
     let pid = fs::read_to_string(lock_of(endpoint)).ok()?.trim().parse().ok()?;
     is_running(pid).then_some(pid)
+}
+
+/// Starts a program.
+pub(crate) fn spawn(command: &mut Command) -> io::Result<Child> {
+    command.spawn()
 }
 
 /// Whether a process runs. A zombie does not: how long it stays is its parent's business.

@@ -1,9 +1,9 @@
 //! Endpoints, locks and processes of Windows, as Wine has them.
 
 use std::{
-    fs,
+    fs, io,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Child, Command},
 };
 
 use winsafe::{HPROCESS, co};
@@ -58,6 +58,20 @@ pub(crate) fn holder(endpoint: &Path) -> Option<u32> {
     let mut cli = command(program("skylinedb-cli"));
     let output = run(cli.arg("--endpoint").arg(endpoint).args(["ping", "--format", "json"]), b"");
     (output.code == Some(0)).then(|| output.json()["pid"].as_u64()?.try_into().ok()).flatten()
+}
+
+/// Starts a program. On a busy machine Wine now and then cannot begin one (`ERROR_INTERNAL_ERROR`); nothing of it has run then.
+pub(crate) fn spawn(command: &mut Command) -> io::Result<Child> {
+    const INTERNAL_ERROR: Option<i32> = Some(1359);
+    const TRIES: usize = 10;
+    let mut outcome = command.spawn();
+    for _ in 1..TRIES {
+        match outcome {
+            Err(error) if error.raw_os_error() == INTERNAL_ERROR => outcome = command.spawn(),
+            outcome => return outcome,
+        }
+    }
+    outcome
 }
 
 /// Whether a process runs.
