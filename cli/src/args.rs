@@ -11,7 +11,7 @@ use std::{
 };
 
 use clap::{
-    Args, Parser, Subcommand, ValueEnum,
+    Args, Parser, Subcommand, ValueEnum, ValueHint,
     builder::{PathBufValueParser, PossibleValuesParser, TypedValueParser as _},
 };
 pub(crate) use proxy::{ListenAddress, ProxyArguments};
@@ -49,10 +49,11 @@ pub(crate) struct DaemonArguments {
         global = true,
         help = words::ENDPOINT,
         value_name = words::ENDPOINT_VALUE,
-        value_parser = PathBufValueParser::new().try_map(endpoint),
+        value_parser = PathBufValueParser::new().try_map(Endpoint::parse),
+        value_hint = ValueHint::AnyPath,
         help_heading = GLOBAL
     )]
-    pub(crate) endpoint: Option<PathBuf>,
+    pub(crate) endpoint: Option<Endpoint>,
     /// Look for the daemon of this scope only; that of a database needs --database
     #[arg(
         long,
@@ -325,10 +326,6 @@ pub(crate) enum BenchFormat {
     Text,
     /// One JSON object, times in nanoseconds
     Json,
-}
-
-fn endpoint(path: PathBuf) -> Result<PathBuf, String> {
-    Endpoint::parse(path).map(|endpoint| endpoint.path().to_owned())
 }
 
 impl BenchArguments {

@@ -41,11 +41,11 @@ pub(crate) struct Arguments {
         long,
         help = words::ENDPOINT,
         value_name = words::ENDPOINT_VALUE,
-        value_parser = PathBufValueParser::new().try_map(endpoint)
+        value_parser = PathBufValueParser::new().try_map(Endpoint::parse)
     )]
-    #[cfg_attr(windows, arg(value_hint = clap::ValueHint::Other))]
-    // a relative one in a file is not beside the file
-    pub(crate) endpoint: Option<PathBuf>,
+    #[cfg_attr(unix, arg(value_hint = clap::ValueHint::AnyPath))]
+    // a relative one in a file is beside the file
+    pub(crate) endpoint: Option<Endpoint>,
     #[arg(long, help = words::LOCK_FILE, value_name = words::LOCK_FILE_VALUE)]
     #[cfg_attr(windows, arg(value_hint = clap::ValueHint::Other))]
     pub(crate) lock_file: Option<PathBuf>,
@@ -181,7 +181,7 @@ impl Arguments {
     /// Where the lock and the socket are.
     pub(crate) fn places(&self) -> anyhow::Result<Places> {
         let mut places = match &self.endpoint {
-            Some(endpoint) => Places::at(endpoint),
+            Some(endpoint) => Places::at(endpoint.path()),
             None => self.places_of_scope()?,
         };
         if let Some(lock_file) = &self.lock_file {
@@ -235,10 +235,6 @@ impl Arguments {
             transaction_timeout: self.transaction_timeout,
         })
     }
-}
-
-fn endpoint(path: PathBuf) -> Result<PathBuf, String> {
-    Endpoint::parse(path).map(|endpoint| endpoint.path().to_owned())
 }
 
 /// The daemon's own statements and rows need some room, too.

@@ -15,7 +15,7 @@ use crate::{
 };
 
 pub(super) async fn run(daemon: &DaemonArguments, arguments: &DaemonsArguments) -> Result<(), Failure> {
-    let found = daemons::find(daemon.endpoint.as_ref().map(Into::into)).await;
+    let found = daemons::find(daemon.endpoint.clone()).await;
     let text = match arguments.format {
         PingFormat::Text if found.is_empty() => {
             failure::say("No daemon runs. Start one: skylinedb-cli start app.db");

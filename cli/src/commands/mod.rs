@@ -59,7 +59,7 @@ async fn connect(daemon: &DaemonArguments) -> Result<Client, Failure> {
         ))
     })?;
     let client = match (&daemon.endpoint, daemon.scope, &database) {
-        (Some(endpoint), _, _) => Client::connect(endpoint).await?,
+        (Some(endpoint), _, _) => Client::connect(endpoint.clone()).await?,
         (None, None, _) => Client::connect_default().await?,
         (None, Some(Scope::Database), None) => {
             return Err(Failure::usage("--scope database needs --database: which one?"));
@@ -90,7 +90,7 @@ fn start_options(daemon: &DaemonArguments) -> StartOptions {
         options = options.database(database);
     }
     if let Some(endpoint) = &daemon.endpoint {
-        options = options.endpoint(endpoint);
+        options = options.endpoint(endpoint.clone());
     }
     if let Some(scope) = daemon.scope {
         options = options.scope(scope);
