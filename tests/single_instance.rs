@@ -6,7 +6,7 @@ mod support;
 
 use std::fs;
 
-use support::{Daemon, Folder, Output, command, endpoint_exists, is_free, program, run, wait_until};
+use support::{Daemon, Folder, Output, command, endpoint_exists, is_free, program, refusal, run, wait_until};
 #[cfg(unix)]
 use support::{Signal, User, can_make_users, open_folder, program_for_all};
 
@@ -305,25 +305,7 @@ fn start_another(folder: &Folder) -> Output {
 fn assert_refused(second: &Output, first: &Daemon) {
     let (log, error) = second.stderr.split_once('\n').expect("a log line and an error");
     assert_eq!(untimed(log), [STARTING]);
-    let lock = first.folder().lock();
-    let (cli, lock_name) = if cfg!(windows) { ("skylinedb-cli.exe", "Mutex") } else { ("skylinedb-cli", "Lock file") };
-    let expected = format!(
-        "\
-Error: Failed to acquire single-instance lock
-
-Caused by:
-    Another daemon instance is already running!
-    Only one daemon instance is allowed at a time.
-
-    To check if daemon is running: {cli} ping
-    To stop existing daemon: {cli} shutdown
-
-    {lock_name}: {}
-    Held by PID: {}
-",
-        lock.display(),
-        first.pid()
-    );
+    let expected = refusal(&first.folder().lock(), first.pid());
     assert_eq!(error, expected);
     assert_eq!(second.stdout, "");
     assert_eq!(second.code, Some(1));

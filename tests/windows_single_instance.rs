@@ -13,7 +13,9 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use support::{Folder, Output, Running, StopOnDrop, command, endpoint_exists, is_free, program, run, wait_until};
+use support::{
+    Folder, Output, Running, StopOnDrop, command, endpoint_exists, is_free, program, refusal, run, wait_until,
+};
 
 const MUTEX: &str = r"Global\SkylineDBd-v1-SingleInstance";
 const PIPE: &str = r"\\.\pipe\SkylineDBd-v1";
@@ -80,22 +82,7 @@ fn trying_to_start_second_instance() {
     let second = run(machine.command("skylinedb-daemon").arg("other.db"), b"").failure(1);
     let (log, error) = second.stderr.split_once('\n').expect("a log line and an error");
     assert!(log.ends_with("  INFO skylinedb_daemon: Starting SQLite daemon"), "{second:#?}");
-    let expected = format!(
-        "\
-Error: Failed to acquire single-instance lock
-
-Caused by:
-    Another daemon instance is already running!
-    Only one daemon instance is allowed at a time.
-
-    To check if daemon is running: skylinedb-cli.exe ping
-    To stop existing daemon: skylinedb-cli.exe shutdown
-
-    Mutex: {MUTEX}
-    Held by PID: {}
-",
-        first.pid()
-    );
+    let expected = refusal(Path::new(MUTEX), first.pid());
     assert_eq!(error, expected);
     assert!(!machine.folder.path().join("other.db").exists(), "the second touches nothing");
     assert_eq!(machine.stop.pid(), Some(first.pid()), "the first is not ended");

@@ -18,6 +18,7 @@ mod tools;
 mod users;
 
 use std::{
+    path::Path,
     thread,
     time::{Duration, Instant},
 };
@@ -38,6 +39,27 @@ pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// One mebibyte.
 pub(crate) const MIB: usize = 1 << 20;
+
+/// What a daemon says that finds another with its lock, after its first line in the log.
+pub(crate) fn refusal(lock: &Path, holder: u32) -> String {
+    let (cli, lock_name) = if cfg!(windows) { ("skylinedb-cli.exe", "Mutex") } else { ("skylinedb-cli", "Lock file") };
+    format!(
+        "\
+Error: Failed to acquire single-instance lock
+
+Caused by:
+    Another daemon instance is already running!
+    Only one daemon instance is allowed at a time.
+
+    To check if daemon is running: {cli} ping
+    To stop existing daemon: {cli} shutdown
+
+    {lock_name}: {}
+    Held by PID: {holder}
+",
+        lock.display()
+    )
+}
 
 /// Waits until a condition is true.
 pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
