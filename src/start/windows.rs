@@ -18,6 +18,8 @@ use winsafe::{STARTUPINFO, SysResult, co, guard::CloseHandlePiGuard};
 
 use command_line::command_line;
 
+use crate::windows::io_error;
+
 /// What is to be set when neither the scope's place nor the log's is known.
 pub(super) const HOME_VARIABLES: &str = "LOCALAPPDATA is not set";
 
@@ -44,15 +46,15 @@ impl Child {
             Err(co::ERROR::ACCESS_DENIED) => create(program, &line, flags),
             outcome => outcome,
         };
-        Ok(Self { process: process.map_err(error)? })
+        Ok(Self { process: process.map_err(io_error)? })
     }
 
     /// How it has ended, if it has.
     pub(super) fn ended(&mut self) -> io::Result<Option<ExitStatus>> {
-        if self.process.hProcess.WaitForSingleObject(Some(0)).map_err(error)? == co::WAIT::TIMEOUT {
+        if self.process.hProcess.WaitForSingleObject(Some(0)).map_err(io_error)? == co::WAIT::TIMEOUT {
             return Ok(None);
         }
-        self.process.hProcess.GetExitCodeProcess().map(|code| Some(ExitStatus::from_raw(code))).map_err(error)
+        self.process.hProcess.GetExitCodeProcess().map(|code| Some(ExitStatus::from_raw(code))).map_err(io_error)
     }
 }
 
@@ -67,10 +69,6 @@ fn create(program: &str, line: &str, flags: co::CREATE) -> SysResult<CloseHandle
     let mut startup = STARTUPINFO::default();
     startup.dwFlags = co::STARTF::USESTDHANDLES;
     winsafe::CreateProcess(Some(program), Some(line), None, None, false, flags, &[], None, &mut startup)
-}
-
-fn error(error: co::ERROR) -> io::Error {
-    io::Error::from_raw_os_error(error.raw().cast_signed())
 }
 
 /// A program's file: a bare name is looked for on the PATH, and nowhere else. Windows itself would look into the working

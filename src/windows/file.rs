@@ -22,8 +22,7 @@ const ACCESS: u32 = 0x4006_0000;
 /// can before it is returned, nor while it is open.
 pub fn create_private(path: &Path) -> io::Result<File> {
     let mut file = OpenOptions::new().write(true).create_new(true).access_mode(ACCESS).share_mode(0).open(path)?;
-    let sddl = format!("D:P(A;;FA;;;{})(A;;FA;;;SY)(A;;FA;;;BA)", user::own_sid()?);
-    let descriptor: LocalBox<SecurityDescriptor> = sddl.parse()?;
+    let descriptor: LocalBox<SecurityDescriptor> = user::access_of_owner(&user::own_sid()?, "FA").parse()?;
     // Protected: what the folder has its files inherit does not count.
     let what = SecurityInformation::Dacl | SecurityInformation::ProtectedDacl;
     SetSecurityInfo(&mut file, SeObjectType::SE_FILE_OBJECT, what, None, None, descriptor.dacl(), None)?;

@@ -25,7 +25,7 @@ use windows_permissions::{
 };
 use winsafe::{HPROCESS, co};
 
-use super::user;
+use super::{io_error, user};
 use crate::scope;
 
 /// What every pipe's name begins with.
@@ -157,7 +157,7 @@ pub fn server(path: &Path) -> io::Result<Server> {
 pub fn program(pid: u32) -> io::Result<PathBuf> {
     let path = HPROCESS::OpenProcess(co::PROCESS::QUERY_LIMITED_INFORMATION, false, pid)
         .and_then(|process| process.QueryFullProcessImageName(co::PROCESS_NAME::WIN32));
-    path.map(PathBuf::from).map_err(|error| io::Error::from_raw_os_error(error.raw().cast_signed()))
+    path.map(PathBuf::from).map_err(io_error)
 }
 
 fn open(path: &Path) -> io::Result<File> {
@@ -178,8 +178,8 @@ fn owner(pipe: &File) -> io::Result<Option<String>> {
 /// Whether a pipe of this owner can be trusted by a user who has not said that it can: it is the user's own, or one of the system, an
 /// administrator or a service (local, network, or of its own account), which only an administrator can have set up.
 fn is_trusted(owner: &str, own: &str) -> bool {
-    owner == own
-        || ["S-1-5-18", "S-1-5-19", "S-1-5-20", "S-1-5-32-544"].contains(&owner)
+    user::is_own_or_administrators(owner, own)
+        || ["S-1-5-19", "S-1-5-20"].contains(&owner)
         || owner.starts_with("S-1-5-80-")
 }
 

@@ -6,11 +6,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use skylinedb::windows::user;
-
-/// The system and the administrators.
-const SYSTEM: &str = "S-1-5-18";
-const ADMINISTRATORS: &str = "S-1-5-32-544";
+use skylinedb::windows::user::{self, ADMINISTRATORS};
 
 /// The configuration file: the user's, or the machine's if the user has none.
 pub(super) fn default_file() -> Option<PathBuf> {
@@ -51,12 +47,8 @@ pub(crate) fn check_machine_folder(folder: &Path) -> anyhow::Result<()> {
 /// Whose a file or folder is, unless it is the system's, the administrators' or this user's.
 fn stranger(path: &Path) -> anyhow::Result<Option<String>> {
     let owner = user::sid_of_owner(path).with_context(|| format!("cannot tell whose {} is", path.display()))?;
-    let is_trusted = is_trusted(&owner, &user::own_sid()?);
+    let is_trusted = user::is_own_or_administrators(&owner, &user::own_sid()?);
     Ok((!is_trusted).then(|| user::described(&owner)))
-}
-
-fn is_trusted(owner: &str, own: &str) -> bool {
-    owner == own || [SYSTEM, ADMINISTRATORS].contains(&owner)
 }
 
 const FILE: &str = "skylinedb.toml";
@@ -69,17 +61,6 @@ fn folder(variable: &str) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn files_of_the_system_the_administrators_and_this_user_are_trusted() {
-        let own = "S-1-5-21-1-2-3-1001";
-        for trusted in [own, "S-1-5-18", "S-1-5-32-544"] {
-            assert!(is_trusted(trusted, own), "{trusted}");
-        }
-        for stranger in ["S-1-5-21-1-2-3-1002", "S-1-5-21-1-2-3-100", "S-1-1-0", "S-1-5-32-545", "S-1-5-19"] {
-            assert!(!is_trusted(stranger, own), "{stranger}");
-        }
-    }
 
     #[test]
     fn what_this_user_has_made_is_no_strangers() {

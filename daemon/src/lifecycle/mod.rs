@@ -122,7 +122,9 @@ impl Lifecycle {
             biased;
             signal = signals.next() => {
                 tracing::info!("{}: shutting down", signal.name);
-                signal.limit.into_iter().for_each(|limit| self.limit(limit));
+                if let Some(limit) = signal.limit {
+                    self.limit(limit);
+                }
             }
             () = self.draining.cancelled() => tracing::info!("shutting down as requested"),
             idle = self.usage.idle(self.times.idle) => {

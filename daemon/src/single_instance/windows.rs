@@ -39,10 +39,9 @@ impl SingleInstance {
     pub(crate) fn acquire(places: &Places) -> anyhow::Result<Self> {
         let mutex = match try_mutex(&places.lock_file) {
             Ok(Some(mutex)) => mutex,
-            Ok(None) => bail!(already_running(
-                &format!("Mutex: {}", places.lock_file.display()),
-                holder(&places.endpoint).and_then(|server| server.pid)
-            )),
+            Ok(None) => {
+                bail!(already_running(&format!("Mutex: {}", places.lock_file.display()), holder(&places.endpoint)))
+            }
             Err(code) => bail!(
                 "cannot make the mutex {} (Windows error {code}); a name is written Global\\NAME or Local\\NAME, as \
                  --lock-file has it",
@@ -121,11 +120,11 @@ Held by PID: {}",
 }
 
 /// A mutex has no content, so the system is asked whose the pipe is.
-fn holder(pipe: &Path) -> Option<Server> {
+fn holder(pipe: &Path) -> Option<u32> {
     let begin = Instant::now();
     loop {
         match pipe::server(pipe) {
-            Ok(server) => return Some(server),
+            Ok(server) => return server.pid,
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return None,
             Err(_) if begin.elapsed() < PID_WAIT => thread::sleep(PID_POLL),
             Err(_) => return None,

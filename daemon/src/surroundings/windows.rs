@@ -20,8 +20,8 @@ impl Surroundings {
 
     /// Listens on the pipe.
     #[expect(clippy::needless_pass_by_value, reason = "as on Unix, where it is a copy")]
-    pub(crate) fn listen(&mut self, endpoint: &Path, file: SocketFile, policy: &Policy) -> anyhow::Result<Listener> {
-        if let Some(surprise) = policy.surprise() {
+    pub(crate) fn listen(&mut self, endpoint: &Path, file: SocketFile, _: &Policy) -> anyhow::Result<Listener> {
+        if let Some(surprise) = file.surprise() {
             tracing::warn!("{surprise}");
         }
         Listener::bind(endpoint, &file)

@@ -40,6 +40,9 @@ const ACCESS_DENIED: i32 = 5;
 const LAST_CLIENTS: usize = 100;
 const LAST_CLIENT_TIME: Duration = Duration::from_secs(1);
 
+/// Everyone, whoever has logged in, and the users of the machine.
+const CROWDS: [&str; 3] = ["S-1-1-0", "S-1-5-11", user::USERS];
+
 /// A connection.
 pub(crate) type Stream = Connection;
 
@@ -55,6 +58,14 @@ pub(crate) struct Listener {
 pub(crate) struct SocketFile {
     /// The users and groups that can open it beside those who always can, by their SIDs.
     pub(crate) allowed: Vec<String>,
+}
+
+impl SocketFile {
+    /// What whoever starts the daemon may not expect of these options.
+    pub(crate) fn surprise(&self) -> Option<String> {
+        let crowd = self.allowed.iter().find(|sid| CROWDS.contains(&sid.as_str()))?;
+        Some(format!("every user of this machine may read and write the database (--allow-user {crowd})"))
+    }
 }
 
 impl Listener {
@@ -125,5 +136,5 @@ fn descriptor(owner: &str, allowed: &[String]) -> io::Result<SecurityDescriptor>
 
 fn sddl(owner: &str, allowed: &[String]) -> String {
     let allowed: Vec<_> = allowed.iter().map(|sid| format!("(A;;{CLIENT_ACCESS:#x};;;{sid})")).collect();
-    format!("O:{owner}D:P(A;;GA;;;{owner})(A;;GA;;;SY)(A;;GA;;;BA){}", allowed.concat())
+    format!("O:{owner}{}{}", user::access_of_owner(owner, "GA"), allowed.concat())
 }

@@ -4,22 +4,20 @@ use std::{env, fs, path::Path, process::Command};
 
 use anyhow::{Context as _, bail};
 
+use skylinedb::windows::user::{ADMINISTRATORS, SYSTEM, USERS};
+
 use crate::config::check_machine_folder;
 
-/// The system, the administrators and the users, by their security identifiers: their names are other ones in other languages.
-const SYSTEM: &str = "*S-1-5-18";
-const ADMINISTRATORS: &str = "*S-1-5-32-544";
-const USERS: &str = "*S-1-5-32-545";
-
-/// Makes the folder of all services' files if it is not there; one that is there must be no other user's. In a new folder below `%PROGRAMDATA%` every user may make
-/// files, and one of them could be the configuration: in this one only administrators may.
+/// Makes the folder of all services' files if it is not there; one that is there must be no other user's. In a new folder below
+/// `%PROGRAMDATA%` every user may make files, and one of them could be the configuration: in this one only administrators may.
 pub(super) fn make_machine_folder(folder: &Path) -> anyhow::Result<()> {
     if folder.is_dir() {
         return check_machine_folder(folder);
     }
     fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
-    let full = |who| format!("{who}:(OI)(CI)F");
-    let read = format!("{USERS}:(OI)(NP)RX"); // what is in it, and not what is in its folders
+    // By their SIDs: their names are other ones in other languages.
+    let full = |who| format!("*{who}:(OI)(CI)F");
+    let read = format!("*{USERS}:(OI)(NP)RX"); // what is in it, and not what is in its folders
     icacls(folder, &["/inheritance:r", "/grant:r", &full(SYSTEM), &full(ADMINISTRATORS), &read])
 }
 

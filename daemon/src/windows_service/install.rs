@@ -142,7 +142,7 @@ impl Files {
         let Some(log) = options.log_file() else {
             bail!("a service has no standard error: --log-file must be a file's path");
         };
-        options.access.policy()?;
+        options.access.socket_file()?;
         if let Some(folder) = own_folder(name)?.parent() {
             access::make_machine_folder(folder)?;
         }

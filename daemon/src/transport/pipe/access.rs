@@ -2,23 +2,9 @@
 
 use super::Peer;
 
-/// Everyone, whoever has logged in, and the users of the machine.
-const CROWDS: [&str; 3] = ["S-1-1-0", "S-1-5-11", "S-1-5-32-545"];
-
-/// What the options say.
-#[derive(Clone, Debug)]
-pub(crate) struct Policy {
-    /// `--allow-user`, as SIDs.
-    pub(crate) allowed: Vec<String>,
-}
-
-impl Policy {
-    /// What whoever starts the daemon may not expect of these options.
-    pub(crate) fn surprise(&self) -> Option<String> {
-        let crowd = self.allowed.iter().find(|sid| CROWDS.contains(&sid.as_str()))?;
-        Some(format!("every user of this machine may read and write the database (--allow-user {crowd})"))
-    }
-}
+/// What the access list does not say: nothing.
+#[derive(Debug)]
+pub(crate) struct Policy;
 
 #[derive(Debug)]
 pub(crate) struct Access;
