@@ -2,6 +2,7 @@
 
 #[cfg(unix)]
 mod access;
+mod linger;
 #[cfg(windows)]
 mod pipe;
 mod refused;
@@ -25,6 +26,7 @@ pub(crate) use pipe::{Access, Listener, Peer, Policy, SocketFile, Stream, access
 pub(crate) use unix::{Listener, SocketFile, Stream};
 
 use crate::lifecycle::Lifecycle;
+use linger::Lingering;
 use refused::Refused;
 
 /// Calls that one connection may have open at once; more wait at the client.
@@ -37,7 +39,8 @@ const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
 /// What the daemon keeps of one call's answer when the client does not take it.
 const SEND_BUFFER_BYTES: usize = 256 << 10;
 
-/// How long connections may take to send what they have, at the end. A client that is alive takes it at once.
+/// How long connections may take to send what they have, at the end, and their clients to close them. A client that is alive
+/// does both at once.
 const FLUSH_TIME: Duration = Duration::from_secs(2);
 
 /// Serves connections until the daemon closes. Ends when every connection has sent what it had, or does not take it.
@@ -90,7 +93,8 @@ pub(crate) async fn serve<S, B>(
                 request.extensions_mut().insert(peer.clone());
                 service.clone().oneshot(request)
             });
-            let connection = http2.serve_connection(TokioIo::new(AnyAuthority::new(stream)), serve);
+            let connection =
+                http2.serve_connection(TokioIo::new(AnyAuthority::new(Lingering::new(stream, FLUSH_TIME))), serve);
             let mut connection = pin!(connection);
             let outcome = tokio::select! {
                 outcome = connection.as_mut() => outcome,
