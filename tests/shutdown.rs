@@ -153,7 +153,7 @@ fn a_second_signal_or_shutdown_changes_nothing() {
     daemon.execute("CREATE TABLE t(x)");
     daemon.terminate();
     daemon.signal(Signal::INT);
-    daemon.wait();
+    assert!(daemon.wait().success());
     assert_clean(&daemon);
 }
 

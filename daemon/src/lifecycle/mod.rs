@@ -142,6 +142,8 @@ impl Lifecycle {
         }
         self.cut.cancel();
         self.closing.cancel();
+        // One more changes nothing. On Windows it would end the process at once if nobody listened any more.
+        std::mem::forget(signals);
     }
 
     /// Gives work in hand no more than this long.
