@@ -16,6 +16,7 @@ use std::{
     },
     path::Path,
     process::Command,
+    thread,
     time::Duration,
 };
 
@@ -252,15 +253,18 @@ fn a_socket_that_lets_in_more_than_the_options_say_is_refused() {
 #[test]
 fn clients_that_come_between_two_daemons_are_served_by_the_next() {
     const WRITES: i64 = 60;
+    // The pauses between clients grow beyond the daemon's patience, so some come before its end, some after it and some meanwhile.
+    const PAUSE: Duration = Duration::from_millis(2);
     let folder = Folder::new();
     let _stop = StopOnDrop(folder.endpoint());
     let mut manager = python();
     manager.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/python/socket_activation.py")).arg(folder.endpoint());
     manager.arg(program("skylinedb-daemon")).arg(folder.database()).arg("--lock-file").arg(folder.lock());
-    let manager = start(manager.args(["--idle-timeout", "1ms"]));
+    let manager = start(manager.args(["--idle-timeout", "50ms"]));
     wait_for_listener(&folder.endpoint());
     let inserts = (0..WRITES).map(|number| format!("INSERT INTO t VALUES ({number})"));
     let mut pids = BTreeSet::new();
+    let mut pause = Duration::ZERO;
     for sql in std::iter::once("CREATE TABLE t(x INTEGER PRIMARY KEY)".to_owned()).chain(inserts) {
         wait_until("a write", || {
             let output = folder.cli(["execute", &sql]);
@@ -269,6 +273,8 @@ fn clients_that_come_between_two_daemons_are_served_by_the_next() {
             !again
         });
         pids.insert(fs::read_to_string(folder.lock()).expect("a PID"));
+        pause += PAUSE;
+        thread::sleep(pause);
     }
     assert!(pids.len() > 1, "there was one daemon only");
     let count: i64 = folder.open_file().query_row("SELECT count(*) FROM t", [], |row| row.get(0)).expect("a count");
