@@ -43,7 +43,7 @@ const SEND_BUFFER_BYTES: usize = 256 << 10;
 /// does both at once.
 const FLUSH_TIME: Duration = Duration::from_secs(2);
 
-/// Serves connections until the daemon closes. Ends when every connection has sent what it had, or does not take it.
+/// Serves connections until the daemon closes. Ends when every client has taken what it was sent and hung up, or its time is up.
 /// Each request has its [`Peer`] as an extension. A peer who may not come in gets the answer that `refuse` makes of a text.
 pub(crate) async fn serve<S, B>(
     listener: Listener,
