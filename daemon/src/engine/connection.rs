@@ -59,6 +59,9 @@ pub(crate) struct Config {
 /// How long a connection waits for another process's lock before it gives up with SQLITE_BUSY.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How many virtual machine operations pass between two looks at the watch: some 10 to 50 µs, so that the look is not felt.
+const OPERATIONS_BETWEEN_LOOKS: i32 = 1_000;
+
 /// Statements that a connection keeps compiled. A compiled INSERT takes some 3 KiB; for long ones see `run::put_back`.
 const CACHED_STATEMENTS: usize = 256;
 
@@ -170,7 +173,7 @@ impl GuardedConnection {
         sqlite.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
         let connection = Self { sqlite, policy: Policy::new(&config.attach_folders), watch: Watch::default() };
         connection.policy.install(&connection.sqlite)?;
-        connection.watch.install(&connection.sqlite)?;
+        connection.watch.install(&connection.sqlite, OPERATIONS_BETWEEN_LOOKS)?;
         Ok(connection)
     }
 }

@@ -143,7 +143,7 @@ impl<'i> ShortReads<'i> {
         if on_snapshot && !connection.in_transaction() && connection.run("BEGIN;").is_err() {
             return None;
         }
-        connection.watch.begin(cancel, Some((Instant::now() + INLINE_TIME, Interruption::InlineTime)));
+        connection.watch.begin_short(cancel, Some((Instant::now() + INLINE_TIME, Interruption::InlineTime)));
         let outcome = catch_unwind(AssertUnwindSafe(|| read(connection)));
         let interruption = connection.watch.end();
         let is_long =
