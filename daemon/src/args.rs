@@ -114,6 +114,13 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "BYTES", default_value = "1000000000", value_parser = at_least::<65_536>, help_heading = LIMITS)]
     pub(crate) max_value_bytes: NonZeroUsize,
 
+    /// Memory of SQLite: all statements together, page caches included. One statement may take a quarter of it
+    #[arg(long, value_name = "BYTES", default_value = "1073741824", value_parser = at_least::<67_108_864>, help_heading = LIMITS)]
+    pub(crate) max_memory_bytes: NonZeroUsize,
+    /// Size of the write-ahead log from which on the oldest reads that keep it from being emptied are ended
+    #[arg(long, value_name = "BYTES", default_value = "1073741824", value_parser = at_least::<1_048_576>, help_heading = LIMITS)]
+    pub(crate) max_wal_bytes: NonZeroUsize,
+
     /// How long a session's write transaction may wait for its next request
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration, help_heading = TIMES)]
     pub(crate) transaction_idle_timeout: Duration,
@@ -123,6 +130,9 @@ pub(crate) struct Arguments {
     /// How long a session's read transaction may wait for its next request
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration, help_heading = TIMES)]
     pub(crate) snapshot_idle_timeout: Duration,
+    /// How long a read may last, a session's read transaction or a query whose rows are being taken
+    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = duration, help_heading = TIMES)]
+    pub(crate) snapshot_timeout: Duration,
     /// How long nobody uses the daemon until it ends; 0 is never. Work in hand and an open session are uses, ping and
     /// health checks are none
     #[arg(long, value_name = "DURATION", default_value = "15m", value_parser = duration, help_heading = TIMES)]
@@ -227,7 +237,11 @@ impl Arguments {
             attach_folders: attach_folders.collect::<anyhow::Result<_>>()?,
             max_sql_bytes: self.max_sql_bytes.get(),
             max_value_bytes: self.max_value_bytes.get(),
+            max_memory_bytes: self.max_memory_bytes.get(),
             max_answer_bytes: self.max_answer_bytes.get(),
+            max_wal_bytes: self.max_wal_bytes.get() as u64,
+            snapshot_timeout: self.snapshot_timeout,
+            schema: engine::SchemaGeneration::default(),
             queue_jobs: self.queue_jobs.get(),
             readers: self.readers.get(),
             inline_readers: self.threads().get(),

@@ -1,8 +1,13 @@
 //! Connections to the database file, opened and set up: the one that writes, and those that read.
 
 use std::{
+    cell::Cell,
     fs,
     path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -13,7 +18,7 @@ use super::{
     cancel::Watch,
     error::{Error, Kind},
     policy::{Author, Policy},
-    sqlite3,
+    sqlite3::{self, memory},
 };
 
 /// How durable a commit is when it is acknowledged (<https://sqlite.org/pragma.html#pragma_synchronous>).
@@ -42,6 +47,8 @@ pub(crate) struct Config {
     pub(crate) max_sql_bytes: usize,
     /// A value, a row.
     pub(crate) max_value_bytes: usize,
+    /// What all statements together may take of memory; one may take a quarter of it.
+    pub(crate) max_memory_bytes: usize,
     /// All rows of a batch's answer.
     pub(crate) max_answer_bytes: usize,
     /// Jobs that wait for the writer.
@@ -50,6 +57,12 @@ pub(crate) struct Config {
     pub(crate) readers: usize,
     /// Connections for short reads: as many as there are threads that ask for them.
     pub(crate) inline_readers: usize,
+    /// How long a read may hold its snapshot, in a transaction or not.
+    pub(crate) snapshot_timeout: Duration,
+    /// How large the write-ahead log may grow before the oldest reads that keep it are ended.
+    pub(crate) max_wal_bytes: u64,
+    /// How many changes of the schema there have been.
+    pub(crate) schema: SchemaGeneration,
     /// Session transactions: time without a request, time in all.
     pub(crate) transaction_idle_timeout: Duration,
     /// See `transaction_idle_timeout`.
@@ -69,8 +82,23 @@ const CACHED_STATEMENTS: usize = 256;
 /// without: their pages would count as the daemon's memory.
 const INLINE_MMAP_BYTES: i64 = 1 << 30;
 
+/// What a short read may take of memory, the length of a value in it, and how often it is looked at: a statement that works
+/// on more is not short, and one look is never far away.
+const INLINE_STATEMENT_BYTES: usize = 2 << 20;
+const INLINE_VALUE_BYTES: usize = 64 << 10;
+const INLINE_OPERATIONS_BETWEEN_LOOKS: i32 = 50;
+
 /// How large the write-ahead log stays on disk once a checkpoint has emptied it.
 const WAL_SIZE_LIMIT_BYTES: i64 = 64 << 20;
+
+/// How many of the largest statements fit into the memory that all of them may take.
+const STATEMENTS_PER_MEMORY: usize = 4;
+
+/// The generation of a connection that has read no schema.
+const NO_SCHEMA: u64 = u64::MAX;
+
+/// Makes SQLite see whether its schema is that of the file, and gives no row.
+pub(super) const LOOK_AT_SCHEMA: &str = "SELECT 1 FROM sqlite_schema LIMIT 0;";
 
 /// A connection with its authorizer and its progress handler.
 #[derive(Debug)]
@@ -81,6 +109,30 @@ pub(super) struct GuardedConnection {
     pub(super) policy: Policy,
     /// Its progress handler.
     pub(super) watch: Watch,
+    /// What one statement may take of memory.
+    pub(super) statement_bytes: usize,
+    /// Whether a statement has changed the schema, or may have, since this was set to false.
+    pub(super) changes_schema: Cell<bool>,
+    pub(super) schema: SchemaGeneration,
+    /// The generation of the schema that SQLite has read on this connection.
+    schema_seen: AtomicU64,
+}
+
+/// Counts the changes of the database's schema that go through the daemon. What is known of a statement holds for one
+/// generation.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SchemaGeneration(Arc<AtomicU64>);
+
+impl SchemaGeneration {
+    /// The generation. Whoever finds it unchanged after some work has worked on one schema.
+    pub(super) fn current(&self) -> u64 {
+        self.0.load(Ordering::Acquire)
+    }
+
+    /// Begins another generation: before a change is committed, so that what is found out meanwhile does not count, and after.
+    pub(super) fn advance(&self) {
+        self.0.fetch_add(1, Ordering::AcqRel);
+    }
 }
 
 impl GuardedConnection {
@@ -120,7 +172,12 @@ impl GuardedConnection {
 
     /// Opens a connection that can only read, for a thread that must not wait.
     pub(super) fn open_impatient_reader(config: &Config) -> Result<Self, Error> {
-        let connection = Self::open_reader(config)?;
+        let mut connection = Self::open_reader(config)?;
+        connection.statement_bytes = INLINE_STATEMENT_BYTES;
+        connection.watch.install(&connection.sqlite, INLINE_OPERATIONS_BETWEEN_LOOKS)?;
+        connection
+            .sqlite
+            .set_limit(Limit::SQLITE_LIMIT_LENGTH, limit(config.max_value_bytes.min(INLINE_VALUE_BYTES)))?;
         connection.sqlite.busy_timeout(Duration::ZERO)?;
         connection.sqlite.pragma_update(None, "mmap_size", INLINE_MMAP_BYTES)?;
         Ok(connection)
@@ -163,7 +220,24 @@ impl GuardedConnection {
         self.run("UPDATE skylinedb_meta SET revision = revision WHERE 0;")
     }
 
+    /// Whether SQLite has read the newest schema on this connection. If not, its next statement does.
+    pub(super) fn has_newest_schema(&self) -> bool {
+        self.schema_seen.load(Ordering::Relaxed) == self.schema.current()
+    }
+
+    /// Has SQLite read the schema again if it may have changed. A large one takes more memory and time than a statement may.
+    pub(super) fn refresh_schema(&self) -> Result<(), Error> {
+        let current = self.schema.current();
+        if self.schema_seen.load(Ordering::Relaxed) != current {
+            self.run(LOOK_AT_SCHEMA)?;
+            self.schema_seen.store(current, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
     fn open(config: &Config, flags: OpenFlags) -> Result<Self, Error> {
+        memory::install().map_err(|code| Error::internal(format_args!("setting SQLite's allocator (code {code})")))?;
+        memory::set_limit(config.max_memory_bytes);
         let sqlite = Connection::open_with_flags(&config.path, flags)?;
         sqlite.busy_timeout(BUSY_TIMEOUT)?;
         sqlite.set_prepared_statement_cache_capacity(CACHED_STATEMENTS);
@@ -171,7 +245,15 @@ impl GuardedConnection {
         sqlite.set_limit(Limit::SQLITE_LIMIT_SQL_LENGTH, limit(config.max_sql_bytes))?;
         sqlite.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
         sqlite.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
-        let connection = Self { sqlite, policy: Policy::new(&config.attach_folders), watch: Watch::default() };
+        let connection = Self {
+            sqlite,
+            policy: Policy::new(&config.attach_folders),
+            watch: Watch::default(),
+            statement_bytes: config.max_memory_bytes / STATEMENTS_PER_MEMORY,
+            changes_schema: Cell::new(false),
+            schema: config.schema.clone(),
+            schema_seen: AtomicU64::new(NO_SCHEMA),
+        };
         connection.policy.install(&connection.sqlite)?;
         connection.watch.install(&connection.sqlite, OPERATIONS_BETWEEN_LOOKS)?;
         Ok(connection)

@@ -50,6 +50,8 @@ pub(crate) struct Error {
     pub(crate) statement_index: Option<usize>,
     /// Where in its SQL, in bytes.
     pub(crate) sql_offset: Option<usize>,
+    /// Whether the statement has not run because its text does not compile as the schema is.
+    pub(crate) does_not_compile: bool,
     /// After what time a retry makes sense.
     pub(crate) retry_after: Option<Duration>,
 }
@@ -64,6 +66,7 @@ impl Error {
             sqlite_code: 0,
             statement_index: None,
             sql_offset: None,
+            does_not_compile: false,
             retry_after: None,
         }
     }

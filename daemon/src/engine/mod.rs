@@ -3,6 +3,7 @@
 //! A [`Database`] has one [`writer`], which commits many clients' batches together, and a pool of [`readers`]. What a
 //! statement may do is decided by its [`policy`]; what ends it early, by [`cancel`].
 
+mod bytecode;
 mod cancel;
 mod connection;
 mod error;
@@ -17,13 +18,17 @@ mod statement;
 mod tests;
 mod writer;
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::Path,
+    sync::{Arc, atomic::AtomicUsize},
+    time::Duration,
+};
 
 pub(crate) use cancel::{Cancel, CancelOnDrop, Interruption};
-pub(crate) use connection::{Config, Synchronous, prepare_path};
+pub(crate) use connection::{Config, SchemaGeneration, Synchronous, prepare_path};
 pub(crate) use error::{Error, Kind};
 pub(crate) use meta::MAX_REQUEST_ID_BYTES;
-pub(crate) use readers::{ShortReads, Snapshot};
+pub(crate) use readers::{Read, Route, ShortReads, Snapshot};
 pub(crate) use run::{RowSink, RowValues};
 pub(crate) use statement::{
     Answer, Batch, BatchResult, Column, Mode, RequestId, Statement, StatementResult, Value, ValueRef,
@@ -38,14 +43,14 @@ use writer::Writer;
 pub(crate) struct Database {
     config: Config,
     writer: Writer,
-    readers: Readers,
+    readers: Arc<Readers>,
 }
 
 impl Database {
     /// Opens the database; the file is made if it is not there.
     pub(crate) fn open(config: Config) -> Result<Self, Error> {
         let writer = Writer::start(&config)?;
-        let readers = Readers::open(&config)?;
+        let readers = Arc::new(Readers::open(&config, || {})?);
         Ok(Self { config, writer, readers })
     }
 
@@ -64,9 +69,9 @@ impl Database {
         self.writer.revision()
     }
 
-    /// Whether the batch consists of reads only, and so is for [`Database::read`].
-    pub(crate) fn is_read(&self, batch: &Batch) -> bool {
-        self.readers.can_run(batch)
+    /// Where a batch is run.
+    pub(crate) fn route(&self, batch: &Batch) -> Route {
+        self.readers.route(batch)
     }
 
     /// For short reads here and now, without waiting for anything.
@@ -75,10 +80,15 @@ impl Database {
         self.readers.short_reads(self.revision())
     }
 
-    /// Runs a batch of reads.
-    pub(crate) async fn read(&self, batch: Batch, cancel: Cancel) -> Result<BatchResult, Error> {
-        let revision = self.revision();
-        self.readers.batch(batch, cancel, revision).await
+    /// How many requests wait for a connection to read with.
+    pub(crate) fn waiting_reads(&self) -> Arc<AtomicUsize> {
+        Arc::clone(self.readers.waiting())
+    }
+
+    /// Runs a batch in the pool, as long as it only reads. Answers in time, whatever the statements do.
+    pub(crate) async fn read(&self, batch: Batch, cancel: Cancel) -> Result<Read, Error> {
+        let (readers, revision, own) = (Arc::clone(&self.readers), self.revision(), cancel.clone());
+        cancel.in_time(async move { readers.batch(batch, own, revision).await }).await
     }
 
     /// Puts a batch into the writer's queue. The answer comes when it is committed.
@@ -86,14 +96,15 @@ impl Database {
         self.writer.submit(batch, cancel).await
     }
 
-    /// Runs one statement that reads, and hands its rows to a sink.
+    /// Runs one statement that reads, and hands its rows to a sink. Answers in time; the sink may live on a little.
     pub(crate) async fn query(
         &self,
         statement: Statement,
         cancel: Cancel,
         sink: Box<dyn RowSink + Send>,
     ) -> Result<(), Error> {
-        self.readers.query(statement, cancel, sink).await
+        let (readers, own) = (Arc::clone(&self.readers), cancel.clone());
+        cancel.in_time(async move { readers.query(statement, own, sink).await }).await
     }
 
     /// Opens a transaction that writes and holds the writer.
@@ -103,7 +114,8 @@ impl Database {
 
     /// Opens a transaction that reads one snapshot.
     pub(crate) async fn begin_read(&self, cancel: &Cancel) -> Result<Snapshot, Error> {
-        self.readers.snapshot(cancel).await
+        let (readers, own) = (Arc::clone(&self.readers), cancel.clone());
+        cancel.in_time(async move { readers.snapshot(&own).await }).await
     }
 
     /// Finishes what is in the writer's queue, checkpoints and closes. Blocks until that is done.

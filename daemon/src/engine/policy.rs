@@ -94,6 +94,8 @@ pub(super) struct Traits {
     pub(super) writes: bool,
     /// Tells of the schema, which SQLite does while it compiles and from what it remembers of it.
     pub(super) tells_of_schema: bool,
+    /// Changes the schema, or what the query planner knows of the tables.
+    pub(super) changes_schema: bool,
     /// The table that it makes or alters.
     pub(super) defines: Option<String>,
 }
@@ -183,6 +185,7 @@ impl State {
     }
 
     fn judge(&mut self, context: &AuthContext<'_>) -> Result<(), String> {
+        self.traits.changes_schema |= changes_schema(&context.action);
         match context.action {
             AuthAction::Transaction { .. } | AuthAction::Savepoint { .. } => {
                 Err("BEGIN, COMMIT, ROLLBACK and SAVEPOINT \
@@ -301,13 +304,32 @@ impl State {
     }
 }
 
+fn changes_schema(action: &AuthAction<'_>) -> bool {
+    matches!(
+        action,
+        AuthAction::CreateIndex { .. }
+            | AuthAction::CreateTable { .. }
+            | AuthAction::CreateTrigger { .. }
+            | AuthAction::CreateView { .. }
+            | AuthAction::CreateVtable { .. }
+            | AuthAction::DropIndex { .. }
+            | AuthAction::DropTable { .. }
+            | AuthAction::DropTrigger { .. }
+            | AuthAction::DropView { .. }
+            | AuthAction::DropVtable { .. }
+            | AuthAction::AlterTable { .. }
+            | AuthAction::Analyze { .. }
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use rusqlite::Connection;
 
-    use super::*;
+    use super::{super::sqlite3::memory, *};
 
     fn connection(author: Author, folders: &[PathBuf]) -> (Connection, Policy) {
+        memory::install().expect("before the first connection of the process");
         let connection = Connection::open_in_memory().expect("a setup that works");
         connection
             .execute_batch("CREATE TABLE t(a); CREATE TABLE skylinedb_meta(revision)")
@@ -366,8 +388,11 @@ mod tests {
         let ordinary = Traits::default();
         for (sql, traits) in [
             ("INSERT INTO t VALUES (1)", ordinary.clone()),
-            ("CREATE TABLE u(a)", Traits { defines: Some("u".into()), ..ordinary.clone() }),
-            ("ALTER TABLE t ADD COLUMN b", Traits { defines: Some("t".into()), ..ordinary.clone() }),
+            ("CREATE TABLE u(a)", Traits { defines: Some("u".into()), changes_schema: true, ..ordinary.clone() }),
+            (
+                "ALTER TABLE t ADD COLUMN b",
+                Traits { defines: Some("t".into()), changes_schema: true, ..ordinary.clone() },
+            ),
             ("PRAGMA optimize", Traits { writes: true, ..ordinary.clone() }),
             ("SELECT * FROM skylinedb_meta", ordinary.clone()),
             ("PRAGMA user_version = 3", ordinary.clone()),

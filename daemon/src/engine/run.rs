@@ -1,12 +1,16 @@
 //! Runs one statement on a connection: compile, bind, step, hand over the rows.
 
+use std::time::Duration;
+
 use rusqlite::{CachedStatement, Row, ffi};
 
 use super::{
-    connection::GuardedConnection,
+    bytecode,
+    connection::{GuardedConnection, LOOK_AT_SCHEMA},
     error::{Error, Kind},
     meta,
     policy::{Author, Traits},
+    sqlite3::memory::{Allowance, Refusal},
     statement::{Column, Statement, StatementResult, Value, ValueRef},
 };
 
@@ -31,6 +35,14 @@ pub(crate) struct RowValues<'row> {
 /// Longer statements are not kept compiled: they are seldom sent twice, and 256 of 16 MiB would fill the memory.
 const CACHED_SQL_MAX_BYTES: usize = 16 << 10;
 
+/// What compiling may take, and that for each byte of the text, in memory. A statement of a page takes some 100 KiB; nested
+/// queries and views multiply, and take hundreds of MiB a second until they are stopped.
+const COMPILE_BYTES: usize = 32 << 20;
+const COMPILE_BYTES_PER_SQL_BYTE: usize = 16;
+
+/// A statement that takes more when it is compiled is not kept: 256 of them on each connection would fill the memory.
+const CACHED_STATEMENT_MAX_BYTES: usize = 256 << 10;
+
 /// What a statement may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Access {
@@ -47,8 +59,16 @@ pub(super) enum Access {
 /// How VACUUM refuses to run in a transaction. Nothing else tells what the statement is.
 const VACUUM_IN_TRANSACTION: &str = "cannot VACUUM from within a transaction";
 
-/// Makes SQLite see whether its schema is that of the file, and gives no row.
-const LOOK_AT_SCHEMA: &str = "SELECT 1 FROM sqlite_schema LIMIT 0;";
+/// What a text is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Nature {
+    /// It changes the database, or something else that readers cannot.
+    Writes,
+    /// It only reads.
+    Read,
+    /// It only reads, and none of its operations can take long: it can be stopped after any of them.
+    ShortRead,
+}
 
 /// Why a statement did not run to its end.
 #[derive(Debug)]
@@ -90,24 +110,31 @@ pub(super) fn run(
     access: Access,
     sink: &mut dyn RowSink,
 ) -> Result<Ran, Stop> {
-    let (mut prepared, mut traits) = prepare(connection, &statement.sql).map_err(Stop::Failed)?;
-    if traits.tells_of_schema {
+    connection.refresh_schema().map_err(Stop::Failed)?;
+    let mut prepared = prepare(connection, &statement.sql).map_err(Stop::Failed)?;
+    if prepared.traits.tells_of_schema {
         // Made from a schema that another connection may have changed since: SQLite only looks when a statement runs.
-        prepared.discard();
+        prepared.compiled.discard();
         connection.run(LOOK_AT_SCHEMA).map_err(Stop::Failed)?;
-        (prepared, traits) = prepare(connection, &statement.sql).map_err(Stop::Failed)?;
+        prepared = prepare(connection, &statement.sql).map_err(Stop::Failed)?;
     }
-    let outcome = run_prepared(connection, &mut prepared, &traits, statement, access, sink);
-    put_back(prepared, &traits, &statement.sql);
+    let outcome = run_prepared(connection, &mut prepared.compiled, &prepared.traits, statement, access, sink);
+    prepared.put_back(&statement.sql);
     outcome.map(|(result, writes)| Ran { result, writes })
 }
 
-/// Whether a statement only reads; `None` if it does not compile.
-pub(super) fn is_readonly(connection: &GuardedConnection, sql: &str) -> Option<bool> {
-    let (prepared, traits) = prepare(connection, sql).ok()?;
-    let is_readonly = !writes(&prepared, &traits) && is_for_readers(&traits);
-    put_back(prepared, &traits, sql);
-    Some(is_readonly)
+/// What a text is; `None` if it does not compile.
+pub(super) fn nature(connection: &GuardedConnection, sql: &str) -> Option<Nature> {
+    connection.refresh_schema().ok()?;
+    let prepared = prepare(connection, sql).ok()?;
+    let only_reads = !writes(&prepared.compiled, &prepared.traits) && is_for_readers(&prepared.traits);
+    let is_explain = prepared.compiled.is_explain() != 0;
+    prepared.put_back(sql);
+    Some(match only_reads {
+        false => Nature::Writes,
+        true if is_explain || !bytecode::is_short(connection, sql) => Nature::Read,
+        true => Nature::ShortRead,
+    })
 }
 
 fn run_prepared(
@@ -121,10 +148,7 @@ fn run_prepared(
     let sqlite = &connection.sqlite;
     let writes = writes(prepared, traits);
     if access == Access::Read && writes {
-        return Err(Stop::Failed(Error::of_code(
-            ffi::SQLITE_READONLY,
-            "the statement writes, and only reads are possible here; send it by Execute, or in a write transaction",
-        )));
+        return Err(Stop::Needs(Access::Shared));
     }
     match access {
         Access::Read if !is_for_readers(traits) => return Err(Stop::Needs(Access::Alone)),
@@ -139,7 +163,7 @@ fn run_prepared(
         connection.policy.set_author(Author::Vacuum);
     }
     let changes_before = sqlite.total_changes();
-    match step(prepared, sink) {
+    match step(connection, prepared, sink) {
         Ok(()) => {}
         // VACUUM gives no sign of itself before it is run, and in a transaction it fails before it has done anything.
         Err(error)
@@ -150,7 +174,10 @@ fn run_prepared(
         {
             return Err(Stop::Needs(Access::OutsideTransaction));
         }
-        Err(error) => return Err(Stop::Failed(explain(connection, error))),
+        Err(error) => return Err(Stop::Failed(error)),
+    }
+    if traits.changes_schema || access == Access::OutsideTransaction {
+        connection.changes_schema.set(true);
     }
     if let Some(table) = &traits.defines
         && meta::is_referred_to_by(connection, table).map_err(Stop::Failed)?
@@ -167,12 +194,17 @@ fn run_prepared(
     Ok((result, writes))
 }
 
-/// The error of a statement that does more than to read, where only reads are possible.
-pub(super) fn not_for_readers() -> Error {
-    Error::of_code(
-        ffi::SQLITE_READONLY,
-        "the statement changes the connection or the file, and only reads are possible here; send it by Execute",
-    )
+/// The error of a statement that needs more than to read, where only reads are possible.
+pub(super) fn not_for_readers(needs: Access) -> Error {
+    let message = match needs {
+        Access::Read | Access::Shared => {
+            "the statement writes, and only reads are possible here; send it by Execute, or in a write transaction"
+        }
+        Access::Alone | Access::OutsideTransaction => {
+            "the statement changes the connection or the file, and only reads are possible here; send it by Execute"
+        }
+    };
+    Error::of_code(ffi::SQLITE_READONLY, message)
 }
 
 impl<'budget> Collector<'budget> {
@@ -234,7 +266,14 @@ fn memory_bytes(value: &Value) -> usize {
         }
 }
 
-fn prepare<'c>(connection: &'c GuardedConnection, sql: &str) -> Result<(CachedStatement<'c>, Traits), Error> {
+/// A compiled statement, and what became known of it.
+struct Prepared<'c> {
+    compiled: CachedStatement<'c>,
+    traits: Traits,
+    is_large: bool,
+}
+
+fn prepare<'c>(connection: &'c GuardedConnection, sql: &str) -> Result<Prepared<'c>, Error> {
     // See `prepare_own` for why.
     let sql = sql.trim_end_matches(|c: char| c == ';' || c.is_whitespace());
     // SQLite would take the text up to the NUL for the whole.
@@ -246,19 +285,30 @@ fn prepare<'c>(connection: &'c GuardedConnection, sql: &str) -> Result<(CachedSt
         ));
     }
     connection.policy.set_author(Author::Client);
-    let prepared = connection.sqlite.prepare_cached(sql).map_err(|error| explain(connection, error.into()))?;
+    let limit_bytes = COMPILE_BYTES.saturating_add(sql.len().saturating_mul(COMPILE_BYTES_PER_SQL_BYTE));
+    let allowance = Allowance::begin(limit_bytes.min(connection.statement_bytes), &connection.watch);
+    let compiled = connection.sqlite.prepare_cached(sql);
+    let (used_bytes, refusal) = (allowance.used_bytes(), allowance.refusal());
+    drop(allowance);
+    let compiled = compiled.map_err(|error| {
+        let error = explain(connection, error.into(), refusal.map(|why| (why, Phase::Compiling)));
+        Error { does_not_compile: refusal.is_none(), ..error }
+    })?;
     let (traits, _) = connection.policy.take_findings();
-    let is_empty = prepared.column_count() == 0 && prepared.readonly() && prepared.expanded_sql().is_none();
+    let is_empty = compiled.column_count() == 0 && compiled.readonly() && compiled.expanded_sql().is_none();
     if is_empty {
-        prepared.discard();
+        compiled.discard();
         return Err(Error::new(Kind::Invalid, "EMPTY_STATEMENT", "the statement is empty or only a comment"));
     }
-    Ok((prepared, traits))
+    Ok(Prepared { compiled, traits, is_large: used_bytes > CACHED_STATEMENT_MAX_BYTES })
 }
 
-/// Puts a statement back into the cache if it is an ordinary one.
-fn put_back(prepared: CachedStatement<'_>, traits: &Traits, sql: &str) {
-    if *traits == Traits::default() && sql.len() <= CACHED_SQL_MAX_BYTES { drop(prepared) } else { prepared.discard() }
+impl Prepared<'_> {
+    /// Puts the statement back into the cache if it is an ordinary one.
+    fn put_back(self, sql: &str) {
+        let is_ordinary = self.traits == Traits::default() && !self.is_large && sql.len() <= CACHED_SQL_MAX_BYTES;
+        if is_ordinary { drop(self.compiled) } else { self.compiled.discard() }
+    }
 }
 
 /// Whether running the statement may change the database. SQLite takes EXPLAIN for what it explains, and a checkpoint, which
@@ -331,22 +381,36 @@ fn parameter_names(prepared: &CachedStatement<'_>) -> String {
     if names.is_empty() { "none with a name".to_owned() } else { names.join(", ") }
 }
 
-fn step(prepared: &mut CachedStatement<'_>, sink: &mut dyn RowSink) -> Result<(), Error> {
+fn step(
+    connection: &GuardedConnection,
+    prepared: &mut CachedStatement<'_>,
+    sink: &mut dyn RowSink,
+) -> Result<(), Error> {
+    let allowance = Allowance::begin(connection.statement_bytes, &connection.watch);
     let mut rows = prepared.raw_query();
     let mut columns = 0;
     // Only the first step finds out that the schema has changed since the statement was compiled, and compiles it again:
     // before it, a cached statement would tell the columns of yesterday.
     let mut is_described = false;
-    while let Some(row) = rows.next()? {
-        if !is_described {
-            let statement: &rusqlite::Statement<'_> = row.as_ref();
-            columns = statement.column_count();
-            sink.columns(describe(statement))?;
-            is_described = true;
-        }
-        sink.row(&RowValues { row, columns })?;
+    loop {
+        let row = rows.next().map_err(|error| {
+            let refusal = allowance.refusal().map(|why| (why, Phase::Running));
+            explain(connection, error.into(), refusal)
+        })?;
+        let Some(row) = row else { break };
+        // What the rows take is the sink's to bound. SQLite makes some values only when they are read (zeroblob).
+        allowance.pause(|| {
+            if !is_described {
+                let statement: &rusqlite::Statement<'_> = row.as_ref();
+                columns = statement.column_count();
+                sink.columns(describe(statement))?;
+                is_described = true;
+            }
+            sink.row(&RowValues { row, columns })
+        })?;
     }
     drop(rows);
+    drop(allowance);
     if !is_described && prepared.column_count() > 0 {
         sink.columns(describe(prepared))?;
     }
@@ -361,8 +425,23 @@ fn describe(statement: &rusqlite::Statement<'_>) -> Vec<Column> {
     statement.columns().into_iter().map(column).collect()
 }
 
-/// Puts the true reason into errors of which SQLite knows only that its callback said no.
-fn explain(connection: &GuardedConnection, error: Error) -> Error {
+/// What a statement was at when memory was refused.
+#[derive(Clone, Copy)]
+enum Phase {
+    Compiling,
+    Running,
+}
+
+/// Puts the true reason into errors of which SQLite knows only that its callback or its allocator said no.
+fn explain(connection: &GuardedConnection, error: Error, refusal: Option<(Refusal, Phase)>) -> Error {
+    let is_memory = matches!(error.sqlite_code & 0xff, ffi::SQLITE_NOMEM | ffi::SQLITE_ERROR | ffi::SQLITE_INTERRUPT);
+    if let Some((refusal, phase)) = refusal.filter(|_| is_memory) {
+        return match (refusal, connection.watch.interruption()) {
+            (Refusal::Interrupted, Some(interruption)) => interruption.error(),
+            (Refusal::Process, _) => memory_full(),
+            (_, _) => too_much_memory(phase),
+        };
+    }
     match (error.sqlite_code & 0xff, connection.policy.take_findings().1, connection.watch.interruption()) {
         (ffi::SQLITE_INTERRUPT, _, Some(interruption)) => interruption.error(),
         (ffi::SQLITE_AUTH, Some(reason), _) => Error { message: reason, ..error },
@@ -371,3 +450,34 @@ fn explain(connection: &GuardedConnection, error: Error) -> Error {
         _ => error,
     }
 }
+
+fn too_much_memory(phase: Phase) -> Error {
+    let message = match phase {
+        Phase::Compiling => format!(
+            "the statement takes more than {} MiB to compile: its queries or views are nested too deep or too often; write \
+             intermediate results to a table",
+            COMPILE_BYTES >> 20
+        ),
+        Phase::Running => {
+            "the statement takes more memory than one may, a quarter of --max-memory-bytes; let it work on less \
+                           at once"
+                .to_owned()
+        }
+    };
+    Error::new(Kind::Exhausted, STATEMENT_TOO_LARGE, message)
+}
+
+fn memory_full() -> Error {
+    Error::new(
+        Kind::Exhausted,
+        "MEMORY_FULL",
+        "all statements together take as much memory as they may (--max-memory-bytes); try again",
+    )
+    .retry_after(MEMORY_FULL_RETRY_AFTER)
+}
+
+/// The reason of an error: a statement has taken more memory than one may.
+pub(super) const STATEMENT_TOO_LARGE: &str = "STATEMENT_TOO_LARGE";
+
+/// After what time other statements are likely to have given memory back.
+const MEMORY_FULL_RETRY_AFTER: Duration = Duration::from_millis(500);

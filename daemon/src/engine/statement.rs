@@ -15,6 +15,19 @@ pub(crate) struct Statement {
     pub(crate) named: Vec<(String, Value)>,
 }
 
+impl Statement {
+    /// How long the text and the values are, in bytes.
+    pub(crate) fn size_bytes(&self) -> usize {
+        let of_value = |value: &Value| match value {
+            Value::Text(text) => text.len(),
+            Value::Blob(blob) => blob.len(),
+            Value::Null | Value::Integer(_) | Value::Real(_) => size_of::<Value>(),
+        };
+        let named = self.named.iter().map(|(name, value)| name.len() + of_value(value)).sum::<usize>();
+        self.sql.len() + self.positional.iter().map(of_value).sum::<usize>() + named
+    }
+}
+
 /// How the statements of a batch belong together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {

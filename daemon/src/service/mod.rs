@@ -21,11 +21,11 @@ use tonic::{Request, Response, Status, Streaming, metadata::MetadataMap};
 pub(crate) use dispatch::{Dispatch, peer_not_allowed};
 
 use crate::{
-    engine::{Batch, Cancel, Database, Error, Kind, RowSink, Statement, shutting_down},
+    engine::{Batch, Cancel, Database, Error, Kind, Read, Route, RowSink, Statement, shutting_down},
     lifecycle::{Lifecycle, Work},
     transport::Peer,
 };
-use query::{ChunkSink, OneChunk, RowChunks};
+use query::{ChunkSink, OneChunk, Patience, RowChunks};
 use session::Session;
 
 /// How much may be asked for.
@@ -101,14 +101,16 @@ impl Service {
     }
 
     /// Runs a batch outside of transactions.
-    async fn execute_batch(&self, batch: Batch, cancel: Cancel) -> Result<proto::ExecuteResponse, Error> {
-        if self.database.is_read(&batch) {
-            let now = self.database.short_reads().batch(&batch, &cancel, true);
-            let result = match now {
-                Some(result) => result,
-                None => self.database.read(batch, cancel).await,
-            };
+    async fn execute_batch(&self, mut batch: Batch, cancel: Cancel) -> Result<proto::ExecuteResponse, Error> {
+        let route = self.database.route(&batch);
+        if let Some(result) = self.database.short_reads().batch(&batch, route, &cancel, true) {
             return result.map(translate::execute_response);
+        }
+        if route != Route::Writer {
+            batch = match self.database.read(batch, cancel.clone()).await? {
+                Read::Done(result) => return Ok(translate::execute_response(result)),
+                Read::Writes(batch) => batch,
+            };
         }
         let pending = self.database.submit(batch, cancel).await?;
         translate::answer(pending.await.unwrap_or_else(|_| Err(shutting_down())))
@@ -126,16 +128,17 @@ impl Service {
     fn query_rows(&self, statement: Statement, cancel: &Cancel) -> RowChunks {
         let database = Arc::clone(&self.database);
         let own = cancel.clone();
-        Self::rows(cancel, ROWS_UNTAKEN, |sink| async move { database.query(statement, own, sink).await })
+        let patience = Patience { untaken: ROWS_UNTAKEN, waiting: Some(self.database.waiting_reads()) };
+        Self::rows(cancel, patience, |sink| async move { database.query(statement, own, sink).await })
     }
 
     /// Starts a query whose rows come as chunks. `run` gives the sink to the engine.
-    fn rows<F>(cancel: &Cancel, untaken: Duration, run: impl FnOnce(Box<dyn RowSink + Send>) -> F) -> RowChunks
+    fn rows<F>(cancel: &Cancel, patience: Patience, run: impl FnOnce(Box<dyn RowSink + Send>) -> F) -> RowChunks
     where
         F: Future<Output = Result<(), Error>> + Send + 'static,
     {
         let (sender, receiver) = mpsc::channel(WAITING_CHUNKS);
-        let sink = ChunkSink::new(sender, cancel.clone(), untaken);
+        let sink = ChunkSink::new(sender, cancel.clone(), patience);
         RowChunks::new(receiver, Box::pin(run(Box::new(sink))))
     }
 

@@ -1,13 +1,22 @@
 //! The rows of a query on their way from SQLite's thread to the client: messages of some 64 KiB through a channel that
 //! holds two of them. So a million rows need no more memory than a thousand, and a client that is slow slows SQLite down.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 use futures_util::future::BoxFuture;
 use skylinedb::{proto::v1 as proto, wire::EncodedRows};
 use tokio::{
     runtime::Handle,
-    sync::mpsc::{Receiver, Sender, error::TrySendError},
+    sync::mpsc::{
+        Receiver, Sender,
+        error::{SendTimeoutError, TrySendError},
+    },
 };
 
 use super::translate;
@@ -15,6 +24,12 @@ use crate::engine::{Cancel, Column, Error, Interruption, Kind, RowSink, RowValue
 
 /// Rows in one message: large enough that a message's own cost does not count, small enough that the first rows come soon.
 const CHUNK_BYTES: usize = 64 << 10;
+
+/// How long a client may leave rows untaken while others wait for a connection to read with.
+const UNTAKEN_WHEN_WANTED: Duration = Duration::from_secs(2);
+
+/// How often a query that waits for its client looks whether it must end.
+const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Takes all the rows of a query that is run here and now, if they are few.
 #[derive(Default)]
@@ -27,8 +42,17 @@ pub(super) struct ChunkSink {
     chunks: Sender<proto::QueryResponse>,
     rows: EncodedRows,
     cancel: Cancel,
-    /// How long the client may leave a chunk untaken.
-    untaken: Duration,
+    patience: Patience,
+}
+
+/// How long a query waits for a client that does not take its rows.
+#[derive(Clone, Debug)]
+pub(super) struct Patience {
+    /// How long a chunk may be left untaken.
+    pub(super) untaken: Duration,
+    /// Requests that wait for the connection which the query holds, and others like it. While there are any, a chunk may
+    /// be left untaken for [`UNTAKEN_WHEN_WANTED`] only.
+    pub(super) waiting: Option<Arc<AtomicUsize>>,
 }
 
 /// The client's end: chunk after chunk, then the query's own end. Dropping it
@@ -66,8 +90,8 @@ impl RowSink for OneChunk {
 }
 
 impl ChunkSink {
-    pub(super) fn new(chunks: Sender<proto::QueryResponse>, cancel: Cancel, untaken: Duration) -> Self {
-        Self { chunks, rows: EncodedRows::default(), cancel, untaken }
+    pub(super) fn new(chunks: Sender<proto::QueryResponse>, cancel: Cancel, patience: Patience) -> Self {
+        Self { chunks, rows: EncodedRows::default(), cancel, patience }
     }
 
     fn send(&self, chunk: proto::QueryResponse) -> Result<(), Error> {
@@ -79,19 +103,23 @@ impl ChunkSink {
     }
 
     fn wait_and_send(&self, chunk: proto::QueryResponse) -> Result<(), Error> {
-        let until = tokio::time::Instant::now() + self.untaken;
-        let until = self.cancel.deadline().map_or(until, |deadline| until.min(deadline.into()));
-        match Handle::current().block_on(async { tokio::time::timeout_at(until, self.chunks.send(chunk)).await }) {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) => Err(Interruption::ClientGone.error()),
-            Err(_) => Err(match self.cancel.interruption() {
-                Some(interruption) => interruption.error(),
-                None => Error::new(
-                    Kind::Aborted,
-                    "ROWS_NOT_TAKEN",
-                    format!("nobody has taken the query's rows for {:?}, so it was ended", self.untaken),
-                ),
-            }),
+        let begin = Instant::now();
+        let mut unsent = chunk;
+        loop {
+            let sent = Handle::current().block_on(self.chunks.send_timeout(unsent, LOOK_INTERVAL));
+            unsent = match sent {
+                Ok(()) => return Ok(()),
+                Err(SendTimeoutError::Closed(_)) => return Err(Interruption::ClientGone.error()),
+                Err(SendTimeoutError::Timeout(unsent)) => unsent,
+            };
+            if let Some(interruption) = self.cancel.interruption() {
+                return Err(interruption.error());
+            }
+            let waited = begin.elapsed();
+            let is_wanted = waited >= UNTAKEN_WHEN_WANTED && self.patience.is_wanted();
+            if is_wanted || waited >= self.patience.untaken {
+                return Err(not_taken(waited));
+            }
         }
     }
 
@@ -116,6 +144,24 @@ impl RowSink for ChunkSink {
     }
 }
 
+impl Patience {
+    fn is_wanted(&self) -> bool {
+        self.waiting.as_ref().is_some_and(|waiting| waiting.load(Ordering::Relaxed) > 0)
+    }
+}
+
+fn not_taken(waited: Duration) -> Error {
+    Error::new(
+        Kind::Aborted,
+        "ROWS_NOT_TAKEN",
+        format!(
+            "the query was ended because its client has not taken the rows for {:.0} s; a client that takes longer for some \
+             rows should fetch them first, or read in smaller parts",
+            waited.as_secs_f64()
+        ),
+    )
+}
+
 impl RowChunks {
     pub(super) fn new(chunks: Receiver<proto::QueryResponse>, query: BoxFuture<'static, Result<(), Error>>) -> Self {
         Self { chunks, query: Some(query), outcome: Ok(()) }
@@ -125,8 +171,9 @@ impl RowChunks {
     pub(super) async fn next(&mut self) -> Result<Option<proto::QueryResponse>, Error> {
         loop {
             let Some(query) = &mut self.query else {
-                // The query has ended, and with it the sink: what is left in the channel is all there is.
-                return match self.chunks.recv().await {
+                // The query has ended. One that was given up may still be at work; its rows are not waited for.
+                let chunk = if self.outcome.is_ok() { self.chunks.recv().await } else { self.chunks.try_recv().ok() };
+                return match chunk {
                     Some(chunk) => Ok(Some(chunk)),
                     None => std::mem::replace(&mut self.outcome, Ok(())).map(|()| None),
                 };

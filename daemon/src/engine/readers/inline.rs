@@ -6,7 +6,7 @@ use std::{
     hash::{DefaultHasher, Hash as _, Hasher as _},
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
-        Mutex, MutexGuard, TryLockError,
+        Arc, Mutex, MutexGuard, PoisonError, TryLockError,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -18,9 +18,10 @@ use super::super::{
     cancel::{Cancel, Interruption},
     connection::{Config, GuardedConnection},
     error::Error,
-    run::RowSink,
+    run::{RowSink, STATEMENT_TOO_LARGE},
     statement::{Batch, BatchResult, Statement},
 };
+use super::facts::{Facts, Route};
 
 /// How long a read may keep a thread of the runtime from its other work. A hundred point reads take as long; a read that is
 /// stopped has cost this much for nothing.
@@ -36,7 +37,7 @@ const REMEMBERED: usize = 1_024;
 #[derive(Debug)]
 pub(super) struct Inline {
     /// One for each thread of the runtime: so many can be at it at once.
-    connections: Box<[Mutex<GuardedConnection>]>,
+    connections: Arc<[Mutex<GuardedConnection>]>,
     /// The fingerprints of statements that took long.
     long: Box<[AtomicU64]>,
 }
@@ -55,13 +56,28 @@ impl Inline {
         })
     }
 
-    /// A connection for reads here and now; `None` if all are busy.
+    /// A connection for reads here and now; `None` if all are busy, or have to read the schema again: that may take long, and
+    /// is done by another thread.
     fn connection(&self) -> Option<MutexGuard<'_, GuardedConnection>> {
-        self.connections.iter().find_map(|connection| match connection.try_lock() {
-            Ok(connection) => Some(connection),
-            // A read has panicked on it. That was in SQLite's caller, and the statement was reset as it went.
-            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
-            Err(TryLockError::WouldBlock) => None,
+        self.connections.iter().enumerate().find_map(|(index, connection)| {
+            let connection = match connection.try_lock() {
+                Ok(connection) => connection,
+                // A read has panicked on it. That was in SQLite's caller, and the statement was reset as it went.
+                Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+                Err(TryLockError::WouldBlock) => return None,
+            };
+            if connection.has_newest_schema() {
+                return Some(connection);
+            }
+            drop(connection);
+            let connections = Arc::clone(&self.connections);
+            tokio::task::spawn_blocking(move || {
+                let connection = connections[index].lock().unwrap_or_else(PoisonError::into_inner);
+                if let Err(error) = connection.refresh_schema() {
+                    tracing::debug!(%error, "short reads cannot read the schema");
+                }
+            });
+            None
         })
     }
 
@@ -84,6 +100,7 @@ impl Inline {
 #[derive(Debug)]
 pub(crate) struct ShortReads<'i> {
     inline: &'i Inline,
+    facts: &'i Facts,
     revision: u64,
     max_answer_bytes: usize,
     connection: Option<MutexGuard<'i, GuardedConnection>>,
@@ -91,18 +108,20 @@ pub(crate) struct ShortReads<'i> {
 
 impl<'i> ShortReads<'i> {
     /// Reads that see at least this revision.
-    pub(super) fn new(inline: &'i Inline, revision: u64, max_answer_bytes: usize) -> Self {
-        Self { inline, revision, max_answer_bytes, connection: None }
+    pub(super) fn new(inline: &'i Inline, facts: &'i Facts, revision: u64, max_answer_bytes: usize) -> Self {
+        Self { inline, facts, revision, max_answer_bytes, connection: None }
     }
 
-    /// Runs a batch of reads. `None` if it is, or turns out to be, for the pool. `is_last` says that no other read follows.
+    /// Runs a batch of reads. `None` if it is, or turns out to be, for the pool. `route` is the engine's for the batch; `is_last`
+    /// says that no other read follows.
     pub(crate) fn batch(
         &mut self,
         batch: &Batch,
+        route: Route,
         cancel: &Cancel,
         is_last: bool,
     ) -> Option<Result<BatchResult, Error>> {
-        if batch.size_bytes > INLINE_MAX_BYTES {
+        if route != Route::Now || batch.size_bytes > INLINE_MAX_BYTES {
             return None;
         }
         // A single statement has a snapshot of its own.
@@ -121,6 +140,9 @@ impl<'i> ShortReads<'i> {
         is_last: bool,
         sink: &mut dyn RowSink,
     ) -> Option<Result<(), Error>> {
+        if statement.size_bytes() > INLINE_MAX_BYTES || !self.facts.is_short(&statement.sql) {
+            return None;
+        }
         self.run(Fingerprint::of([statement]), cancel, !is_last, |connection| {
             super::run_query(connection, statement, sink)
         })
@@ -146,8 +168,8 @@ impl<'i> ShortReads<'i> {
         connection.watch.begin_short(cancel, Some((Instant::now() + INLINE_TIME, Interruption::InlineTime)));
         let outcome = catch_unwind(AssertUnwindSafe(|| read(connection)));
         let interruption = connection.watch.end();
-        let is_long =
-            interruption == Some(Interruption::InlineTime) || matches!(&outcome, Ok(Err(error)) if error.is_not_now());
+        let is_long = interruption == Some(Interruption::InlineTime)
+            || matches!(&outcome, Ok(Err(error)) if error.is_not_now() || is_over_inline_limit(error));
         match outcome {
             _ if is_long => {
                 self.inline.place(fingerprint).store(fingerprint.0, Ordering::Relaxed);
@@ -159,6 +181,11 @@ impl<'i> ShortReads<'i> {
             Err(_) => Some(Err(Error::internal("reading (a panic)"))),
         }
     }
+}
+
+/// Whether a read needs more than a short one may have, which is less than any read may have.
+fn is_over_inline_limit(error: &Error) -> bool {
+    error.reason == STATEMENT_TOO_LARGE || error.sqlite_code & 0xff == ffi::SQLITE_TOOBIG
 }
 
 impl Drop for ShortReads<'_> {

@@ -1,24 +1,31 @@
-//! The read path: a deadpool pool of connections that cannot write, and the router that tells reads from writes.
+//! The read path: a deadpool pool of connections that cannot write, short reads on the thread that asks, and what is known of
+//! statements' texts, which says where each is run.
 
+mod facts;
 mod inline;
-mod manager;
-mod router;
+mod live;
+mod pool;
 mod snapshot;
 
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
-use deadpool::managed::{Object, Pool, PoolError, Timeouts};
-use deadpool_sqlite::{InteractError, Runtime};
+use deadpool::managed::{Pool, PoolError, Timeouts};
+use deadpool_sqlite::Runtime;
 use tokio::sync::Semaphore;
 
 use self::{
+    facts::Facts,
     inline::{Fingerprint, Inline},
-    manager::ReaderManager,
-    router::Router,
+    live::LiveReads,
+    pool::{Reader, ReaderManager, on_thread},
 };
+pub(crate) use facts::Route;
 pub(crate) use inline::ShortReads;
 pub(crate) use snapshot::Snapshot;
 
@@ -41,63 +48,85 @@ const READERS_BUSY_RETRY_AFTER: Duration = Duration::from_millis(100);
 pub(super) struct Readers {
     pool: Pool<ReaderManager>,
     inline: Arc<Inline>,
-    router: Arc<Router>,
+    facts: Arc<Facts>,
+    live: Arc<LiveReads>,
+    /// Requests that wait for a connection.
+    waiting: Arc<AtomicUsize>,
     /// Snapshots that sessions hold, at most as many as there are readers beside them: they may be held for long, and
     /// must not take the last connection.
     snapshots: Arc<Semaphore>,
     max_answer_bytes: usize,
 }
 
-/// A connection of the pool, in hand.
-type Reader = Object<ReaderManager>;
+/// What a batch turned out to be that was to be read.
+#[derive(Debug)]
+pub(crate) enum Read {
+    /// It has only read.
+    Done(BatchResult),
+    /// It is for the writer: a statement of it writes, or needs what an earlier one makes.
+    Writes(Batch),
+}
 
 impl Readers {
-    /// Readers of the database, which must exist. Connections are opened when they are needed.
-    pub(super) fn open(config: &Config) -> Result<Self, Error> {
+    /// Readers of the database, which must exist. Connections are opened when they are needed. `checkpoint` is called when the
+    /// write-ahead log could be emptied.
+    pub(super) fn open(config: &Config, checkpoint: impl Fn() + Send + Sync + 'static) -> Result<Self, Error> {
         let pool = Pool::builder(ReaderManager::new(config.clone()))
             .max_size(config.readers * 2)
             .runtime(Runtime::Tokio1)
             .build()
             .map_err(|error| Error::internal(format_args!("making the pool of readers: {error}")))?;
+        let live = Arc::new(LiveReads::default());
+        tokio::spawn(live::look_after(Arc::downgrade(&live), config.clone(), checkpoint));
         Ok(Self {
             pool,
             inline: Arc::new(Inline::open(config)?),
-            router: Arc::new(Router::new(GuardedConnection::open_reader(config)?)),
+            facts: Arc::new(Facts::new(config.schema.clone())),
+            live,
+            waiting: Arc::default(),
             snapshots: Arc::new(Semaphore::new(config.readers)),
             max_answer_bytes: config.max_answer_bytes,
         })
     }
 
-    /// Whether a batch consists of reads only, as SQLite sees it. A batch of which a statement does not compile is not:
-    /// it may need what an earlier statement makes, and the writer gives the true error otherwise.
-    pub(super) fn can_run(&self, batch: &Batch) -> bool {
-        batch.statements.iter().all(|statement| self.router.is_read(&statement.sql))
+    /// Where a batch is run.
+    pub(super) fn route(&self, batch: &Batch) -> Route {
+        self.facts.route(batch)
+    }
+
+    /// How many requests wait for a connection.
+    pub(super) fn waiting(&self) -> &Arc<AtomicUsize> {
+        &self.waiting
     }
 
     /// For short reads here and now, which see at least this revision.
     pub(super) fn short_reads(&self, revision: u64) -> ShortReads<'_> {
-        ShortReads::new(&self.inline, revision, self.max_answer_bytes)
+        ShortReads::new(&self.inline, &self.facts, revision, self.max_answer_bytes)
     }
 
-    /// Runs a batch of reads on one snapshot.
-    pub(super) async fn batch(&self, batch: Batch, cancel: Cancel, revision: u64) -> Result<BatchResult, Error> {
+    /// Runs a batch on one snapshot, as long as its statements only read. The results see at least this revision.
+    pub(super) async fn batch(&self, batch: Batch, cancel: Cancel, revision: u64) -> Result<Read, Error> {
         let reader = self.reader(&cancel).await?;
         let (max_answer_bytes, inline) = (self.max_answer_bytes, Arc::clone(&self.inline));
-        interact(&reader, move |connection| {
+        let (facts, live) = (Arc::clone(&self.facts), self.live.request(&cancel));
+        let read = move |connection: &GuardedConnection| {
+            let _live = live;
             let begin = Instant::now();
             connection.watch.begin(&cancel, None);
             // A single statement has a snapshot of its own.
             let opened = if batch.statements.len() > 1 { connection.run("BEGIN;") } else { Ok(()) };
-            let results = opened.and_then(|()| read_all(connection, &batch, max_answer_bytes));
-            connection.watch.end();
+            let results =
+                opened.map_err(Stop::Failed).and_then(|()| try_read_all(connection, &batch, max_answer_bytes, true));
             inline.learn(Fingerprint::of(&batch.statements), begin.elapsed());
-            // An I/O error may have ended it already, and is what the client should hear of.
-            if connection.in_transaction() {
-                connection.run("ROLLBACK;")?;
+            facts.learn(connection, &batch.statements);
+            connection.watch.end();
+            match results {
+                Ok(results) => Ok(Read::Done(BatchResult { results, revision })),
+                Err(Stop::Needs(_)) => Ok(Read::Writes(batch)),
+                Err(Stop::Failed(error)) => Err(error),
             }
-            Ok(BatchResult { results: results?, revision })
-        })
-        .await
+        };
+        on_thread(reader, read).await.1
     }
 
     /// Runs one statement and hands its rows to a sink, which may make it wait.
@@ -109,18 +138,22 @@ impl Readers {
     ) -> Result<(), Error> {
         let reader = self.reader(&cancel).await?;
         let inline = Arc::clone(&self.inline);
-        interact(&reader, move |connection| {
+        let (facts, live) = (Arc::clone(&self.facts), self.live.request(&cancel));
+        let read = move |connection: &GuardedConnection| {
+            let _live = live;
             let begin = Instant::now();
             connection.watch.begin(&cancel, None);
             let outcome = run_query(connection, &statement, &mut *sink);
-            connection.watch.end();
+            drop(sink); // the client has all rows now
             inline.learn(Fingerprint::of([&statement]), begin.elapsed());
+            facts.learn(connection, std::slice::from_ref(&statement));
+            connection.watch.end();
             outcome
-        })
-        .await
+        };
+        on_thread(reader, read).await.1
     }
 
-    /// Opens a snapshot that a session holds for as long as it likes.
+    /// Opens a snapshot that a session holds.
     pub(super) async fn snapshot(&self, cancel: &Cancel) -> Result<Snapshot, Error> {
         let permit = Arc::clone(&self.snapshots).try_acquire_owned().map_err(|_| {
             Error::new(
@@ -130,7 +163,7 @@ impl Readers {
             )
             .retry_after(READERS_BUSY_RETRY_AFTER)
         })?;
-        Snapshot::open(self.reader(cancel).await?, permit, self.max_answer_bytes).await
+        Snapshot::open(self.reader(cancel).await?, permit, self.max_answer_bytes, &self.live).await
     }
 
     /// Closes the connections that are not in use, and gives out no more.
@@ -144,7 +177,8 @@ impl Readers {
             .deadline()
             .map_or(READER_WAIT, |deadline| READER_WAIT.min(deadline.saturating_duration_since(now.into_std())));
         let timeouts = Timeouts { wait: Some(wait), create: None, recycle: None };
-        self.pool.timeout_get(&timeouts).await.map_err(|error| match error {
+        let _waiting = Waiting::begin(&self.waiting);
+        self.pool.timeout_get(&timeouts).await.map(Reader::new).map_err(|error| match error {
             PoolError::Timeout(_) => cancel.interruption().map_or_else(readers_busy, Interruption::error),
             PoolError::Backend(error) => error,
             PoolError::Closed => super::shutting_down(),
@@ -153,15 +187,20 @@ impl Readers {
     }
 }
 
-/// Runs something on a reader's connection, on a thread where waiting is allowed.
-async fn interact<T: Send + 'static>(
-    reader: &Reader,
-    run: impl FnOnce(&mut GuardedConnection) -> Result<T, Error> + Send + 'static,
-) -> Result<T, Error> {
-    reader.interact(run).await.unwrap_or_else(|error| match error {
-        InteractError::Panic(_) => Err(Error::internal("reading (a panic)")),
-        InteractError::Cancelled => Err(super::shutting_down()),
-    })
+/// A request that waits for a connection, until this is dropped.
+struct Waiting<'c>(&'c AtomicUsize);
+
+impl<'c> Waiting<'c> {
+    fn begin(count: &'c AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 fn run_query(connection: &GuardedConnection, statement: &Statement, sink: &mut dyn RowSink) -> Result<(), Error> {
@@ -173,37 +212,48 @@ fn read_all(
     batch: &Batch,
     max_answer_bytes: usize,
 ) -> Result<Vec<Result<StatementResult, Error>>, Error> {
+    try_read_all(connection, batch, max_answer_bytes, false).map_err(failure)
+}
+
+/// Runs a batch as long as its statements only read. If it may be run by the writer, it stops at a statement that does not
+/// compile: that may need what an earlier one makes.
+fn try_read_all(
+    connection: &GuardedConnection,
+    batch: &Batch,
+    max_answer_bytes: usize,
+    may_write: bool,
+) -> Result<Vec<Result<StatementResult, Error>>, Stop> {
     let mut budget_bytes = max_answer_bytes;
     let mut results = Vec::with_capacity(batch.statements.len());
     for (index, statement) in batch.statements.iter().enumerate() {
         if let Some(interruption) = connection.watch.is_over() {
-            return Err(interruption.error().at(index));
+            return Err(Stop::Failed(interruption.error().at(index)));
         }
-        let result = read(connection, statement, &mut budget_bytes).map_err(|error| error.at(index));
-        let interruption = connection.watch.interruption();
-        if batch.mode == Mode::Atomic || interruption.is_some() {
-            results.push(Ok(result?));
-        } else {
-            results.push(result);
+        let mut collector = Collector::new(&mut budget_bytes);
+        let ran = run::run(connection, statement, Access::Read, &mut collector);
+        let failed = match ran {
+            Ok(_) => {
+                results.push(Ok(collector.into_result(StatementResult::default())));
+                continue;
+            }
+            Err(needs @ Stop::Needs(_)) if may_write => return Err(needs),
+            Err(Stop::Failed(error)) if may_write && error.does_not_compile && batch.statements.len() > 1 => {
+                return Err(Stop::Needs(Access::Shared));
+            }
+            Err(stop) => failure(stop).at(index),
+        };
+        if batch.mode == Mode::Atomic || connection.watch.interruption().is_some() {
+            return Err(Stop::Failed(failed));
         }
+        results.push(Err(failed));
     }
     Ok(results)
-}
-
-fn read(
-    connection: &GuardedConnection,
-    statement: &Statement,
-    budget_bytes: &mut usize,
-) -> Result<StatementResult, Error> {
-    let mut collector = Collector::new(budget_bytes);
-    run::run(connection, statement, Access::Read, &mut collector).map_err(failure)?;
-    Ok(collector.into_result(StatementResult::default()))
 }
 
 fn failure(stop: Stop) -> Error {
     match stop {
         Stop::Failed(error) => error,
-        Stop::Needs(_) => run::not_for_readers(),
+        Stop::Needs(access) => run::not_for_readers(access),
     }
 }
 

@@ -1,24 +1,41 @@
 //! A session's read transaction: one snapshot of the database for as long as it is held.
 
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
     super::{
-        cancel::Cancel,
+        cancel::{Cancel, Interruption},
+        connection::GuardedConnection,
         error::Error,
         meta,
         run::RowSink,
         statement::{Batch, BatchResult, Statement},
     },
-    Reader, interact, read_all, run_query,
+    live::{LiveRead, LiveReads},
+    pool::{Reader, on_thread},
+    read_all, run_query,
 };
 
-/// An open snapshot. Dropping it ends it: the pool rolls back what it takes back.
+/// An open snapshot. Dropping it ends it.
 #[derive(Debug)]
 pub(crate) struct Snapshot {
-    reader: Reader,
+    held: Arc<HeldSnapshot>,
     revision: u64,
     max_answer_bytes: usize,
+    _live: Arc<LiveRead>,
+}
+
+/// The snapshot itself, which may be ended before its session ends it.
+#[derive(Debug)]
+pub(super) struct HeldSnapshot {
+    /// Locked by the request that runs. `None` once the snapshot has been ended.
+    reader: Mutex<Option<Reader>>,
+    /// The request that runs.
+    running: Mutex<Option<Cancel>>,
+    /// Why the daemon has ended it.
+    ended: OnceLock<Interruption>,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -27,14 +44,22 @@ impl Snapshot {
         reader: Reader,
         permit: OwnedSemaphorePermit,
         max_answer_bytes: usize,
+        live: &LiveReads,
     ) -> Result<Self, Error> {
-        let revision = interact(&reader, |connection| {
+        let (reader, revision) = on_thread(reader, |connection| {
             connection.run("BEGIN;")?;
             // BEGIN alone takes no snapshot; the first read does.
             meta::revision(&connection.sqlite)
         })
-        .await?;
-        Ok(Self { reader, revision, max_answer_bytes, _permit: permit })
+        .await;
+        let held = Arc::new(HeldSnapshot {
+            reader: Mutex::new(reader),
+            running: Mutex::default(),
+            ended: OnceLock::new(),
+            _permit: permit,
+        });
+        let live = live.snapshot(Arc::clone(&held));
+        Ok(Self { held, revision: revision?, max_answer_bytes, _live: live })
     }
 
     /// The revision that the snapshot shows.
@@ -45,11 +70,9 @@ impl Snapshot {
     /// Runs a batch of reads on the snapshot.
     pub(crate) async fn execute(&self, batch: Batch, cancel: Cancel) -> Result<BatchResult, Error> {
         let (revision, max_answer_bytes) = (self.revision, self.max_answer_bytes);
-        interact(&self.reader, move |connection| {
-            connection.watch.begin(&cancel, None);
-            let results = read_all(connection, &batch, max_answer_bytes);
-            connection.watch.end();
-            Ok(BatchResult { results: results?, revision })
+        self.run(cancel, move |connection| {
+            let results = read_all(connection, &batch, max_answer_bytes)?;
+            Ok(BatchResult { results, revision })
         })
         .await
     }
@@ -61,12 +84,56 @@ impl Snapshot {
         cancel: Cancel,
         mut sink: Box<dyn RowSink + Send>,
     ) -> Result<(), Error> {
-        interact(&self.reader, move |connection| {
-            connection.watch.begin(&cancel, None);
-            let outcome = run_query(connection, &statement, &mut *sink);
-            connection.watch.end();
-            outcome
-        })
-        .await
+        self.run(cancel, move |connection| run_query(connection, &statement, &mut *sink)).await
+    }
+
+    /// Runs something on the snapshot, after what still runs there. Its request is answered in time, whatever runs.
+    async fn run<T: Send + 'static>(
+        &self,
+        cancel: Cancel,
+        run: impl FnOnce(&GuardedConnection) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let (held, own) = (Arc::clone(&self.held), cancel.clone());
+        let work = tokio::task::spawn_blocking(move || held.run(&own, run));
+        cancel.in_time(async { work.await.unwrap_or_else(|_| Err(Error::internal("reading (a panic)"))) }).await
+    }
+}
+
+impl HeldSnapshot {
+    fn run<T>(&self, cancel: &Cancel, run: impl FnOnce(&GuardedConnection) -> Result<T, Error>) -> Result<T, Error> {
+        let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        *self.running() = Some(cancel.clone());
+        let outcome = match (&*reader, cancel.interruption()) {
+            (_, Some(interruption)) => Err(interruption.error()),
+            (None, _) => Err(self.ended.get().map_or_else(super::super::shutting_down, |reason| reason.error())),
+            (Some(connection), None) => {
+                connection.watch.begin(cancel, None);
+                let outcome = run(connection);
+                connection.watch.end();
+                outcome
+            }
+        };
+        *self.running() = None;
+        if self.ended.get().is_some() {
+            reader.take();
+        }
+        outcome
+    }
+
+    /// Ends the snapshot: at once, or with the request that runs, which is interrupted.
+    pub(super) fn end(&self, reason: Interruption) {
+        if self.ended.set(reason).is_err() {
+            return;
+        }
+        if let Some(running) = &*self.running() {
+            running.give_up(reason);
+        }
+        if let Ok(mut reader) = self.reader.try_lock() {
+            reader.take();
+        }
+    }
+
+    fn running(&self) -> std::sync::MutexGuard<'_, Option<Cancel>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -28,8 +28,8 @@ use std::{
 use tempfile::TempDir;
 
 use super::{
-    Answer, Batch, BatchResult, Cancel, Column, Config, Database, Error, Mode, PendingAnswer, RequestId, RowSink,
-    RowValues, Statement, StatementResult, Synchronous, Value, WriteTransaction,
+    Answer, Batch, BatchResult, Cancel, Column, Config, Database, Error, Mode, PendingAnswer, Read, RequestId, RowSink,
+    RowValues, SchemaGeneration, Statement, StatementResult, Synchronous, Value, WriteTransaction,
     readers::Readers,
     writer::{Bounds, Writer},
 };
@@ -74,6 +74,10 @@ impl Engine {
             queue_jobs: 1_024,
             readers: 2,
             inline_readers: 2,
+            max_memory_bytes: 1 << 30,
+            max_wal_bytes: 1 << 30,
+            snapshot_timeout: FOREVER,
+            schema: SchemaGeneration::default(),
             transaction_idle_timeout: FOREVER,
             transaction_timeout: FOREVER,
         };
@@ -81,7 +85,7 @@ impl Engine {
         let mut bounds = Bounds { intake_time: FOREVER, beside_others_time: FOREVER, ..Bounds::default() };
         change(&mut config, &mut bounds);
         let writer = Writer::start_bounded(&config, bounds).expect("a writer");
-        let readers = Readers::open(&config).expect("readers");
+        let readers = Arc::new(Readers::open(&config, || {}).expect("readers"));
         let engine = Self { database: Database { config, writer, readers }, folder };
         engine.run(&["CREATE TABLE t (a UNIQUE)"]).await.expect("a table");
         engine
@@ -121,9 +125,17 @@ impl Engine {
         answers
     }
 
+    /// Runs a batch in the pool, where it must not turn out to write.
+    async fn read_only(&self, batch: Batch) -> Result<BatchResult, Error> {
+        match soon(self.read(batch, Cancel::default())).await? {
+            Read::Done(result) => Ok(result),
+            Read::Writes(batch) => panic!("{batch:?} writes"),
+        }
+    }
+
     /// The first column of a query's rows, read by a reader.
     async fn column(&self, sql: &str) -> Vec<Value> {
-        let result = soon(self.read(atomic(&[sql]), Cancel::default())).await.expect("the rows");
+        let result = self.read_only(atomic(&[sql])).await.expect("the rows");
         only(result).rows.into_iter().map(|mut row| row.swap_remove(0)).collect()
     }
 

@@ -175,7 +175,15 @@ impl WriterThread {
         if is_new {
             meta::set_revision(connection, revision)?;
         }
-        connection.run("COMMIT;")?;
+        let changes_schema = connection.changes_schema.replace(false);
+        if changes_schema {
+            connection.schema.advance();
+        }
+        let committed = connection.run("COMMIT;");
+        if changes_schema {
+            connection.schema.advance();
+        }
+        committed?;
         self.committed_revision.store(revision, Ordering::Release);
         Ok(())
     }

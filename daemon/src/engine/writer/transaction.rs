@@ -263,7 +263,7 @@ impl WriterThread {
         match outcome {
             Ok(_) => Ok(()),
             Err(Stop::Failed(error)) => Err(error.at(0)),
-            Err(Stop::Needs(_)) => Err(run::not_for_readers()),
+            Err(Stop::Needs(access)) => Err(run::not_for_readers(access)),
         }
     }
 }

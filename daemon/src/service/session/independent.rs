@@ -53,7 +53,7 @@ impl Independent {
                 }
                 .boxed()
             }
-            Action::Execute(batch) => {
+            Action::Execute(batch, _) => {
                 let service = service.clone();
                 async move { service.execute_batch(batch, cancel).await.map(Response::Execute) }.boxed()
             }

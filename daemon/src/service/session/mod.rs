@@ -249,8 +249,8 @@ fn answer_now(
     is_last: bool,
 ) -> Option<Result<Response, Error>> {
     match &request.action {
-        Action::Execute(batch) => {
-            let result = reads.batch(batch, &request.cancel, is_last)?;
+        Action::Execute(batch, route) => {
+            let result = reads.batch(batch, *route, &request.cancel, is_last)?;
             Some(result.map(|result| Response::Execute(translate::execute_response(result))))
         }
         Action::Query(statement) => {

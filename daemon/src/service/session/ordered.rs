@@ -171,7 +171,7 @@ impl Ordered {
                 None => Doing::Rows(service.query_rows(statement, &cancel)),
                 Some(transaction) => transaction.query(service, statement, &cancel),
             },
-            Action::Execute(batch) | Action::Write(batch) => match &self.transaction {
+            Action::Execute(batch, _) | Action::Write(batch) => match &self.transaction {
                 None => {
                     let service = service.clone();
                     Doing::other(async move { service.execute_batch(batch, cancel).await.map(Response::Execute) })

@@ -6,7 +6,7 @@ use skylinedb::proto::v1::{self as proto, TransactionKind, session_request::Requ
 
 use super::super::Service;
 use crate::{
-    engine::{Batch, Cancel, Error, Kind, Statement},
+    engine::{Batch, Cancel, Error, Kind, Route, Statement},
     lifecycle::Work,
 };
 
@@ -26,7 +26,7 @@ pub(super) enum Action {
     /// A batch for the writer, outside of a transaction.
     Write(Batch),
     /// Any other batch.
-    Execute(Batch),
+    Execute(Batch, Route),
     Query(Statement),
     Begin(TransactionKind),
     Commit,
@@ -64,8 +64,11 @@ impl Request {
                             "a batch within a transaction cannot have a request_id: whether it is kept is for COMMIT to say",
                         ));
                     }
-                    false if !service.database.is_read(&batch) => Action::Write(batch),
-                    _ => Action::Execute(batch),
+                    true => Action::Execute(batch, Route::Pool),
+                    false => match service.database.route(&batch) {
+                        Route::Writer => Action::Write(batch),
+                        route => Action::Execute(batch, route),
+                    },
                 }
             }
             Kinds::Query(request) => Action::Query(service.query_statement(request)?),

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use skylinedb::proto::v1::{self as proto, TransactionKind, session_response::Response};
 
 use super::{
-    super::{Limits, ROWS_UNTAKEN, Service, translate},
+    super::{Limits, ROWS_UNTAKEN, Service, query::Patience, translate},
     ordered::Doing,
 };
 use crate::{
@@ -91,13 +91,17 @@ impl Transaction {
     pub(super) fn query(&self, service: &Service, statement: Statement, cancel: &Cancel) -> Doing {
         let own = cancel.clone();
         match self.state.clone() {
-            State::Read(snapshot) => Doing::Rows(Service::rows(cancel, ROWS_UNTAKEN, move |sink| async move {
-                snapshot.query(statement, own, sink).await
-            })),
+            State::Read(snapshot) => {
+                let waiting = Some(service.database.waiting_reads());
+                let patience = Patience { untaken: ROWS_UNTAKEN, waiting };
+                Doing::Rows(Service::rows(cancel, patience, move |sink| async move {
+                    snapshot.query(statement, own, sink).await
+                }))
+            }
             State::Write(transaction) => {
                 // The writer waits for this client's taking of rows, as it waits for its next request: as long, too.
-                let untaken = service.database.transaction_idle_timeout();
-                Doing::Rows(Service::rows(cancel, untaken, move |sink| async move {
+                let patience = Patience { untaken: service.database.transaction_idle_timeout(), waiting: None };
+                Doing::Rows(Service::rows(cancel, patience, move |sink| async move {
                     transaction.query(statement, own, sink).await
                 }))
             }

@@ -1,0 +1,310 @@
+//! SQLite's memory: an allocator that counts what a statement takes and, once that is too much or the statement must end,
+//! refuses. SQLite then gives the statement up (SQLITE_NOMEM), whatever it is doing: it asks for memory where it asks for
+//! nothing else, above all while it compiles, where neither the progress handler nor `sqlite3_interrupt` is looked at.
+//!
+//! Only a client's statement is ever refused, while its [`Allowance`] is on. The daemon's own are not: ROLLBACK must work.
+
+use std::{
+    alloc::{Layout, alloc, dealloc, realloc},
+    cell::{Cell, RefCell},
+    ffi::{c_int, c_void},
+    ptr::null_mut,
+    sync::{
+        OnceLock,
+        atomic::{AtomicIsize, AtomicUsize, Ordering},
+    },
+};
+
+use rusqlite::ffi;
+
+use super::super::cancel::Watch;
+
+/// Before each block lies its size. Sixteen bytes, so that blocks are aligned as `malloc` aligns them.
+const HEADER_BYTES: usize = 16;
+
+/// Allocations between two looks at the statement's watch: some µs.
+const ALLOCATIONS_BETWEEN_LOOKS: u32 = 64;
+
+/// A statement that has taken less than this is not refused because all of them together have taken too much: point reads go
+/// on beside those that have.
+const SMALL_STATEMENT_BYTES: isize = 1 << 20;
+
+/// Counters that threads share out among them, so that they do not fight over one cache line.
+const SHARDS: usize = 16;
+
+/// Why memory was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) enum Refusal {
+    /// The statement has taken as much as one may.
+    Statement,
+    /// All statements together have taken as much as they may.
+    Process,
+    /// The statement must end: its watch has the reason.
+    Interrupted,
+}
+
+/// What a client's statement may take. On from `begin` until it is dropped or paused. One at a time on a thread.
+#[derive(Debug)]
+pub(in super::super) struct Allowance {
+    bytes: isize,
+}
+
+#[repr(align(64))]
+struct Shard(AtomicIsize);
+
+struct Local {
+    is_on: Cell<bool>,
+    /// Bytes that the statement may still take.
+    left: Cell<isize>,
+    /// Bytes of the allowance.
+    bytes: Cell<isize>,
+    until_look: Cell<u32>,
+    refusal: Cell<Option<Refusal>>,
+    shard: Cell<usize>,
+}
+
+thread_local! {
+    static LOCAL: Local = const {
+        Local {
+            is_on: Cell::new(false),
+            left: Cell::new(0),
+            bytes: Cell::new(0),
+            until_look: Cell::new(ALLOCATIONS_BETWEEN_LOOKS),
+            refusal: Cell::new(None),
+            shard: Cell::new(usize::MAX),
+        }
+    };
+    static WATCH: RefCell<Option<Watch>> = const { RefCell::new(None) };
+}
+
+static USED: [Shard; SHARDS] = [const { Shard(AtomicIsize::new(0)) }; SHARDS];
+static LIMIT_BYTES: AtomicUsize = AtomicUsize::new(usize::MAX);
+static NEXT_SHARD: AtomicUsize = AtomicUsize::new(0);
+
+/// Makes SQLite use this allocator. Before the first connection is opened; later calls change nothing. Returns SQLite's
+/// code if it was in use already.
+pub(in super::super) fn install() -> Result<(), c_int> {
+    static INSTALLED: OnceLock<c_int> = OnceLock::new();
+    let code = *INSTALLED.get_or_init(|| {
+        let methods = ffi::sqlite3_mem_methods {
+            xMalloc: Some(allocate),
+            xFree: Some(free),
+            xRealloc: Some(reallocate),
+            xSize: Some(size),
+            xRoundup: Some(round_up),
+            xInit: Some(init),
+            xShutdown: Some(shut_down),
+            pAppData: null_mut(),
+        };
+        // SAFETY: SQLite copies the methods; they keep the contract of https://sqlite.org/c3ref/mem_methods.html. The call is
+        // refused, not undefined, if SQLite is in use. rusqlite offers no safe way to sqlite3_config.
+        #[allow(unsafe_code, reason = "sqlite3_config is not in rusqlite")]
+        unsafe {
+            ffi::sqlite3_config(ffi::SQLITE_CONFIG_MALLOC, &raw const methods)
+        }
+    });
+    if code == ffi::SQLITE_OK { Ok(()) } else { Err(code) }
+}
+
+/// How much all of SQLite may take before a statement that is not small is refused more.
+pub(in super::super) fn set_limit(bytes: usize) {
+    LIMIT_BYTES.store(bytes, Ordering::Relaxed);
+}
+
+/// What all of SQLite has taken, in bytes.
+pub(in super::super) fn used_bytes() -> usize {
+    usize::try_from(USED.iter().map(|shard| shard.0.load(Ordering::Relaxed)).sum::<isize>()).unwrap_or(0)
+}
+
+impl Allowance {
+    /// From now on, what SQLite does on this thread may take so many bytes, and ends when the watch says so.
+    pub(in super::super) fn begin(bytes: usize, watch: &Watch) -> Self {
+        let bytes = isize::try_from(bytes).unwrap_or(isize::MAX);
+        WATCH.with_borrow_mut(|of_thread| *of_thread = Some(watch.clone()));
+        LOCAL.with(|local| {
+            local.left.set(bytes);
+            local.bytes.set(bytes);
+            local.refusal.set(None);
+            local.is_on.set(true);
+        });
+        Self { bytes }
+    }
+
+    /// Runs something that may always have memory.
+    pub(in super::super) fn pause<T>(&self, run: impl FnOnce() -> T) -> T {
+        LOCAL.with(|local| local.is_on.set(false));
+        let outcome = run();
+        LOCAL.with(|local| local.is_on.set(true));
+        outcome
+    }
+
+    /// What was taken and not given back, in bytes.
+    pub(in super::super) fn used_bytes(&self) -> usize {
+        usize::try_from(self.bytes - LOCAL.with(|local| local.left.get())).unwrap_or(0)
+    }
+
+    /// Why memory was refused, if it was.
+    pub(in super::super) fn refusal(&self) -> Option<Refusal> {
+        LOCAL.with(|local| local.refusal.get())
+    }
+}
+
+impl Drop for Allowance {
+    fn drop(&mut self) {
+        LOCAL.with(|local| local.is_on.set(false));
+        WATCH.with_borrow_mut(|of_thread| *of_thread = None);
+    }
+}
+
+impl Local {
+    /// Whether a block of this size may be taken.
+    fn admits(&self, bytes: usize) -> bool {
+        if !self.is_on.get() {
+            return true;
+        }
+        // One refusal is enough to end the statement; to undo it, SQLite may need memory, too.
+        let refusal = self.refusal_of(isize::try_from(bytes).unwrap_or(isize::MAX));
+        if refusal.is_some() && self.refusal.get().is_none() {
+            self.refusal.set(refusal);
+        }
+        refusal.is_none()
+    }
+
+    fn refusal_of(&self, bytes: isize) -> Option<Refusal> {
+        if bytes > self.left.get() {
+            return Some(Refusal::Statement);
+        }
+        let until_look = self.until_look.get();
+        if until_look > 0 && bytes < SMALL_STATEMENT_BYTES {
+            self.until_look.set(until_look - 1);
+            return None;
+        }
+        self.until_look.set(ALLOCATIONS_BETWEEN_LOOKS);
+        let taken = self.bytes.get() - self.left.get() + bytes;
+        if taken > SMALL_STATEMENT_BYTES && used_bytes() > LIMIT_BYTES.load(Ordering::Relaxed) {
+            return Some(Refusal::Process);
+        }
+        let is_over = WATCH.with(|watch| watch.try_borrow().is_ok_and(|watch| watch.as_ref().is_some_and(Watch::look)));
+        is_over.then_some(Refusal::Interrupted)
+    }
+
+    /// Counts bytes that were taken or, if negative, given back.
+    fn count(&self, bytes: isize) {
+        if self.is_on.get() {
+            self.left.set(self.left.get().saturating_sub(bytes));
+        }
+        if self.shard.get() == usize::MAX {
+            self.shard.set(NEXT_SHARD.fetch_add(1, Ordering::Relaxed) % SHARDS);
+        }
+        USED[self.shard.get()].0.fetch_add(bytes, Ordering::Relaxed);
+    }
+}
+
+/// Whether the thread's statement may take the bytes; counts them if so. A thread that is ending has no statement any more.
+fn take(bytes: usize) -> bool {
+    let take = |local: &Local| {
+        let admitted = local.admits(bytes);
+        if admitted {
+            local.count(bytes.cast_signed());
+        }
+        admitted
+    };
+    LOCAL.try_with(take).unwrap_or_else(|_| {
+        USED[0].0.fetch_add(bytes.cast_signed(), Ordering::Relaxed);
+        true
+    })
+}
+
+fn give_back(bytes: usize) {
+    if LOCAL.try_with(|local| local.count(-bytes.cast_signed())).is_err() {
+        USED[0].0.fetch_sub(bytes.cast_signed(), Ordering::Relaxed);
+    }
+}
+
+fn layout(bytes: usize) -> Option<Layout> {
+    Layout::from_size_align(bytes.checked_add(HEADER_BYTES)?, HEADER_BYTES).ok()
+}
+
+#[allow(unsafe_code, reason = "SQLite's interface to an allocator is made of pointers")]
+extern "C" fn allocate(bytes: c_int) -> *mut c_void {
+    let Ok(bytes) = usize::try_from(bytes) else { return null_mut() };
+    let Some(layout) = layout(bytes) else { return null_mut() };
+    if !take(bytes) {
+        return null_mut();
+    }
+    // SAFETY: the layout is never empty. The header lies within the block, aligned as a usize has to be.
+    unsafe {
+        let block = alloc(layout);
+        if block.is_null() {
+            give_back(bytes);
+            return null_mut();
+        }
+        block.cast::<usize>().write(bytes);
+        block.add(HEADER_BYTES).cast()
+    }
+}
+
+#[allow(unsafe_code, reason = "SQLite's interface to an allocator is made of pointers")]
+unsafe extern "C" fn free(block: *mut c_void) {
+    if block.is_null() {
+        return;
+    }
+    // SAFETY: SQLite gives back what `allocate` or `reallocate` gave it, so the block's size lies before it, and the layout is
+    // that with which it was made.
+    unsafe {
+        let begin = block.cast::<u8>().sub(HEADER_BYTES);
+        let bytes = begin.cast::<usize>().read();
+        if let Some(layout) = layout(bytes) {
+            dealloc(begin, layout);
+            give_back(bytes);
+        }
+    }
+}
+
+#[allow(unsafe_code, reason = "SQLite's interface to an allocator is made of pointers")]
+unsafe extern "C" fn reallocate(block: *mut c_void, bytes: c_int) -> *mut c_void {
+    let Ok(bytes) = usize::try_from(bytes) else { return null_mut() };
+    if block.is_null() {
+        return allocate(c_int::try_from(bytes).unwrap_or(c_int::MAX));
+    }
+    // SAFETY: as in `free`; the new size with its header is a valid layout's, so realloc may be asked for it. If it fails the
+    // old block stays as it is.
+    unsafe {
+        let begin = block.cast::<u8>().sub(HEADER_BYTES);
+        let before = begin.cast::<usize>().read();
+        let (Some(old), Some(new)) = (layout(before), layout(bytes)) else { return null_mut() };
+        if bytes > before && !take(bytes - before) {
+            return null_mut();
+        }
+        let moved = realloc(begin, old, new.size());
+        if moved.is_null() {
+            give_back(bytes.saturating_sub(before));
+            return null_mut();
+        }
+        if bytes < before {
+            give_back(before - bytes);
+        }
+        moved.cast::<usize>().write(bytes);
+        moved.add(HEADER_BYTES).cast()
+    }
+}
+
+#[allow(unsafe_code, reason = "SQLite's interface to an allocator is made of pointers")]
+unsafe extern "C" fn size(block: *mut c_void) -> c_int {
+    if block.is_null() {
+        return 0;
+    }
+    // SAFETY: as in `free`.
+    let bytes = unsafe { block.cast::<u8>().sub(HEADER_BYTES).cast::<usize>().read() };
+    c_int::try_from(bytes).unwrap_or(c_int::MAX)
+}
+
+extern "C" fn round_up(bytes: c_int) -> c_int {
+    bytes.saturating_add(7) & !7
+}
+
+extern "C" fn init(_: *mut c_void) -> c_int {
+    ffi::SQLITE_OK
+}
+
+extern "C" fn shut_down(_: *mut c_void) {}
