@@ -8,6 +8,7 @@ mod bounds;
 mod failed_commit;
 mod foreign_keys;
 mod leaks;
+mod limits;
 mod order;
 mod outside_transaction;
 mod reading;
@@ -28,8 +29,8 @@ use std::{
 use tempfile::TempDir;
 
 use super::{
-    Answer, Batch, BatchResult, Cancel, Column, Config, Database, Error, Mode, PendingAnswer, Read, RequestId, RowSink,
-    RowValues, SchemaGeneration, Statement, StatementResult, Synchronous, Value, WriteTransaction,
+    Answer, Batch, BatchResult, Cancel, Column, Config, Database, Error, Kind, Mode, PendingAnswer, Read, RequestId,
+    Route, RowSink, RowValues, SchemaGeneration, Statement, StatementResult, Synchronous, Value, WriteTransaction,
     readers::Readers,
     writer::{Bounds, Writer},
 };

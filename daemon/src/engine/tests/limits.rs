@@ -1,0 +1,168 @@
+//! What a statement may take of memory and time, and where it is run: nothing that can take long runs on the runtime's threads.
+
+use super::*;
+
+/// Compiles to 2^20 tables: `a` is one table, and each name after it joins the one before with itself.
+fn explodes() -> String {
+    let names: Vec<String> = (0..20)
+        .map(|level| match level {
+            0 => "n0(x) AS (SELECT 1)".to_owned(),
+            _ => format!("n{level}(x) AS (SELECT p.x FROM n{0} p, n{0} q)", level - 1),
+        })
+        .collect();
+    format!("WITH {} SELECT x FROM n19", names.join(", "))
+}
+
+/// Where a text is run once it is known.
+async fn route(engine: &Engine, sql: &str) -> Route {
+    soon(engine.read(atomic(&[sql]), Cancel::default())).await.expect("a read");
+    engine.route(&atomic(&[sql]))
+}
+
+#[tokio::test]
+async fn a_text_that_explodes_while_it_is_compiled_is_refused_wherever_it_is_sent() {
+    let engine = Engine::new().await;
+    let sql = explodes();
+    assert_eq!(engine.route(&atomic(&[&sql])), Route::Pool, "it is compiled in the pool");
+    let error = soon(engine.read(atomic(&[&sql]), Cancel::default())).await.expect_err("it explodes");
+    assert_eq!((&*error.reason, error.kind), ("STATEMENT_TOO_LARGE", Kind::Exhausted), "{error}");
+    let query = engine.query(statement(&sql), Cancel::default(), Box::new(Rows::default()));
+    assert_eq!(soon(query).await.expect_err("it explodes").reason, "STATEMENT_TOO_LARGE");
+    let write = format!("INSERT INTO t {sql}");
+    let answers =
+        engine.together(["INSERT INTO t VALUES (1)", &write, "INSERT INTO t VALUES (2)"].map(|sql| atomic(&[sql])));
+    assert_eq!(reasons(&answers.await), ["ok", "STATEMENT_TOO_LARGE", "ok"]);
+    assert_eq!(engine.integers().await, [1, 2]);
+}
+
+#[tokio::test]
+async fn a_statement_takes_no_more_memory_than_it_may_and_the_connection_goes_on() {
+    let engine = Engine::with(|config, _| config.max_memory_bytes = 64 << 20).await;
+    let large = "SELECT length(printf('%.*c', 30000000, 'x'))";
+    for _ in 0..5 {
+        let error = engine.read_only(atomic(&[large])).await.expect_err("30 MB are more than a quarter");
+        assert_eq!(error.reason, "STATEMENT_TOO_LARGE", "{error}");
+        let write = format!("INSERT INTO t {large}");
+        assert_eq!(engine.run(&[&write]).await.expect_err("as much").reason, "STATEMENT_TOO_LARGE");
+    }
+    engine.run(&["INSERT INTO t SELECT length(printf('%.*c', 3000000, 'x'))"]).await.expect("less");
+    assert_eq!(engine.integers().await, [3_000_000]);
+}
+
+#[tokio::test]
+async fn only_what_is_short_after_each_operation_is_run_on_the_runtimes_threads() {
+    let engine = Engine::new().await;
+    engine
+        .run(&["CREATE TABLE u (a INTEGER PRIMARY KEY, b TEXT, c)", "CREATE INDEX i ON u (b)"])
+        .await
+        .expect("a table");
+    for short in [
+        "SELECT * FROM u WHERE a = 1",
+        "SELECT b, length(c) FROM u WHERE b = 'x' ORDER BY c DESC LIMIT 10",
+        "SELECT b, count(*), max(c) FROM u GROUP BY b",
+        "SELECT u.a, v.a FROM u JOIN u AS v ON u.b = v.b WHERE v.a IN (1, 2, 3)",
+        "SELECT coalesce(b, upper(c)) FROM u WHERE a BETWEEN 1 AND 9",
+        "SELECT c ->> '$.name' FROM u WHERE a = 1",
+        "SELECT b FROM u WHERE EXISTS (SELECT 1 FROM t WHERE t.a = u.a)",
+    ] {
+        assert_eq!(engine.route(&atomic(&[short])), Route::Pool, "it is not known yet: {short}");
+        assert_eq!(route(&engine, short).await, Route::Now, "{short}");
+    }
+    for long in [
+        "SELECT count(*) FROM u",
+        "SELECT b FROM u WHERE b LIKE '%x%'",
+        "SELECT b FROM u WHERE b GLOB '*x*'",
+        "SELECT json_patch(b, c) FROM u",
+        "SELECT printf('%.*c', 1000000, b) FROM u",
+        "SELECT group_concat(b) FROM u",
+        "SELECT * FROM json_each('[1]')",
+        "PRAGMA integrity_check",
+        "EXPLAIN SELECT 1",
+    ] {
+        assert_eq!(route(&engine, long).await, Route::Pool, "{long}");
+    }
+    for (sql, expected) in [
+        ("insert into u values (1, 2, 3)", Route::Writer),
+        ("  DELETE FROM u", Route::Writer),
+        ("INSERTED", Route::Pool),
+        ("WITH n AS (SELECT 1) DELETE FROM u", Route::Pool),
+    ] {
+        assert_eq!(engine.route(&atomic(&[sql])), expected, "{sql}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_known_of_a_statement_is_forgotten_when_the_schema_changes() {
+    let engine = Engine::new().await;
+    engine.run(&["CREATE VIEW v AS SELECT a FROM t"]).await.expect("a view");
+    let sql = "SELECT * FROM v";
+    assert_eq!(route(&engine, sql).await, Route::Now);
+    engine.run(&["DROP VIEW v", "CREATE VIEW v AS SELECT count(*) FROM t"]).await.expect("another view");
+    assert_eq!(engine.route(&atomic(&[sql])), Route::Pool, "it is looked at anew");
+    assert_eq!(route(&engine, sql).await, Route::Pool, "and is long now");
+}
+
+#[tokio::test]
+async fn a_snapshot_that_is_over_keeps_nothing_of_the_log() {
+    let engine = Engine::new().await;
+    let busy =
+        async || only(engine.run(&["PRAGMA wal_checkpoint(TRUNCATE)"]).await.expect("a checkpoint")).rows[0][0].clone();
+    let snapshot = soon(engine.begin_read(&Cancel::default())).await.expect("a snapshot");
+    engine.run(&["INSERT INTO t VALUES (1)"]).await.expect("a row");
+    drop(snapshot);
+    assert_eq!(busy().await, Value::Integer(0), "the log can be emptied at once");
+}
+
+#[tokio::test]
+async fn a_snapshot_ends_with_its_time_idle_or_at_work() {
+    let engine = Engine::with(|config, _| config.snapshot_timeout = Duration::from_millis(300)).await;
+    let snapshot = soon(engine.begin_read(&Cancel::default())).await.expect("a snapshot");
+    let running = snapshot.execute(atomic(&[ENDLESS_READ]), Cancel::default());
+    assert_eq!(soon(running).await.expect_err("its time is over").reason, "SNAPSHOT_TIMEOUT");
+    let after = snapshot.execute(atomic(&["SELECT 1"]), Cancel::default());
+    assert_eq!(soon(after).await.expect_err("it is over").reason, "SNAPSHOT_TIMEOUT");
+    let alone = engine.read(atomic(&[ENDLESS_READ]), Cancel::default());
+    assert_eq!(soon(alone).await.expect_err("as much").reason, "SNAPSHOT_TIMEOUT");
+}
+
+#[tokio::test]
+async fn the_oldest_snapshot_ends_when_the_log_is_too_large() {
+    let engine = Engine::with(|config, _| config.max_wal_bytes = 1 << 20).await;
+    let snapshot = soon(engine.begin_read(&Cancel::default())).await.expect("a snapshot");
+    soon(async {
+        loop {
+            engine.run(&["INSERT INTO t VALUES (randomblob(200000))"]).await.expect("a row");
+            let read = snapshot.execute(atomic(&["SELECT count(*) FROM t"]), Cancel::default()).await;
+            match read {
+                Ok(result) => assert_eq!(only(result).rows, [[Value::Integer(0)]], "it shows the same"),
+                Err(error) => break assert_eq!(error.reason, "WAL_TOO_LARGE"),
+            }
+        }
+    })
+    .await;
+}
+
+/// A sink that cannot be stopped, as some of SQLite's operations cannot, until it is told to go on.
+struct Blocks(std::sync::mpsc::Receiver<()>);
+
+impl RowSink for Blocks {
+    fn columns(&mut self, _: Vec<Column>) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn row(&mut self, _: &RowValues<'_>) -> Result<(), Error> {
+        let _ = self.0.recv();
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_read_that_cannot_be_stopped_is_answered_soon_after_its_deadline() {
+    let engine = Engine::with(|config, _| config.readers = 1).await;
+    let (go_on, wait) = std::sync::mpsc::channel();
+    let cancel = Cancel::at(Some(std::time::Instant::now() + Duration::from_millis(20)));
+    let error = soon(engine.query(statement("SELECT 1"), cancel, Box::new(Blocks(wait)))).await.expect_err("late");
+    assert_eq!(error.reason, "DEADLINE_EXCEEDED");
+    assert_eq!(engine.column("SELECT 1").await, [Value::Integer(1)], "the other connection goes on");
+    drop(go_on);
+}
