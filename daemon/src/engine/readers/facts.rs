@@ -1,7 +1,13 @@
 //! What is known of statements' texts: whether one only reads, and whether it is short. SQLite says so when it compiles a text,
 //! which may take long itself: so an unknown text is compiled in the pool, never on a thread of the runtime.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use hashlink::LruCache;
 
@@ -16,6 +22,9 @@ const REMEMBERED_STATEMENTS: usize = 2_048;
 
 /// Longer texts are seldom sent twice, and would make the memory large.
 const REMEMBERED_SQL_MAX_BYTES: usize = 4 << 10;
+
+/// Hashes of texts that have come once. Two that fall on one place only make each other come once more.
+const SEEN_STATEMENTS: usize = 4_096;
 
 /// A batch of more statements is not short, and its texts are not looked at.
 const FEW_STATEMENTS: usize = 64;
@@ -56,6 +65,8 @@ pub(crate) enum Route {
 #[derive(Debug)]
 pub(super) struct Facts {
     remembered: Mutex<LruCache<String, Fact>>,
+    /// Hashes of texts that have been run. A text is looked at when it comes the second time: many never do.
+    seen: Box<[AtomicU64]>,
     schema: SchemaGeneration,
 }
 
@@ -69,7 +80,11 @@ struct Fact {
 
 impl Facts {
     pub(super) fn new(schema: SchemaGeneration) -> Self {
-        Self { remembered: Mutex::new(LruCache::new(REMEMBERED_STATEMENTS)), schema }
+        Self {
+            remembered: Mutex::new(LruCache::new(REMEMBERED_STATEMENTS)),
+            seen: (0..SEEN_STATEMENTS).map(|_| AtomicU64::new(0)).collect(),
+            schema,
+        }
     }
 
     /// Where a batch is run. A batch of many statements goes by its first: to look all of them up would take long.
@@ -106,11 +121,21 @@ impl Facts {
             let is_known = self.remembered().get(sql).is_some_and(|fact| fact.generation == generation);
             if !is_known
                 && sql.len() <= REMEMBERED_SQL_MAX_BYTES
+                && self.has_come_before(sql)
                 && let Some(nature) = run::nature(connection, sql)
             {
                 self.remembered().insert(sql.clone(), Fact { nature, generation });
             }
         }
+    }
+
+    fn has_come_before(&self, sql: &str) -> bool {
+        let mut hasher = DefaultHasher::new();
+        sql.hash(&mut hasher);
+        let hash = hasher.finish();
+        #[allow(clippy::cast_possible_truncation, reason = "any part of a hash is as good as the whole")]
+        let place = &self.seen[hash as usize % SEEN_STATEMENTS];
+        place.swap(hash, Ordering::Relaxed) == hash
     }
 
     fn remembered(&self) -> MutexGuard<'_, LruCache<String, Fact>> {
