@@ -15,7 +15,7 @@ use tokio_util::{
 
 pub(crate) use signals::Signals;
 use usage::Usage;
-pub(crate) use usage::Use;
+pub(crate) use usage::ConnectionUse;
 
 /// The three steps, and the work in hand that they wait for.
 #[derive(Clone, Debug)]
@@ -84,9 +84,9 @@ impl Lifecycle {
         (!self.is_draining()).then_some(work)
     }
 
-    /// Takes note that somebody uses the daemon, until this is dropped.
-    pub(crate) fn begin_use(&self) -> Use {
-        Usage::begin(&self.usage)
+    /// What a new connection marks its use of the daemon with.
+    pub(crate) fn connection_use(&self) -> ConnectionUse {
+        ConnectionUse::new(&self.usage)
     }
 
     /// Ends the daemon. Work in hand gets this long from now, or as the daemon was told when it started.

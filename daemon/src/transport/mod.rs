@@ -44,7 +44,7 @@ const SEND_BUFFER_BYTES: usize = 256 << 10;
 const FLUSH_TIME: Duration = Duration::from_secs(2);
 
 /// Serves connections until the daemon closes. Ends when every client has taken what it was sent and hung up, or its time is up.
-/// Each request has its [`Peer`] as an extension. A peer who may not come in gets the answer that `refuse` makes of a text.
+/// Each request has its [`Peer`] and its [`ConnectionUse`](crate::lifecycle::ConnectionUse) as extensions. A peer who may not come in gets the answer that `refuse` makes of a text.
 pub(crate) async fn serve<S, B>(
     listener: Listener,
     access: Access,
@@ -81,7 +81,7 @@ pub(crate) async fn serve<S, B>(
         };
         let (access, refused) = (Arc::clone(&access), refused.clone());
         let (http2, service) = (http2.clone(), service.clone());
-        let closing = closing.clone();
+        let (closing, connection_use) = (closing.clone(), lifecycle.connection_use());
         connections.spawn(async move {
             if !access.admits(&peer).await {
                 access.log_refused(&peer);
@@ -91,6 +91,7 @@ pub(crate) async fn serve<S, B>(
             peer.log("connected");
             let serve = service_fn(move |mut request: Request<Incoming>| {
                 request.extensions_mut().insert(peer.clone());
+                request.extensions_mut().insert(connection_use.clone());
                 service.clone().oneshot(request)
             });
             let connection =

@@ -16,10 +16,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tonic::{Status, Streaming};
 
 use super::{Service, dispatch, query::OneChunk, status, translate};
-use crate::{
-    engine::{Error, ShortReads, shutting_down},
-    lifecycle::Use,
-};
+use crate::engine::{Error, ShortReads, shutting_down};
 use independent::Independent;
 use ordered::Ordered;
 use request::{Action, Request};
@@ -52,7 +49,6 @@ pub(super) struct Session {
     /// Answers that are to be sent.
     ready: VecDeque<proto::SessionResponse>,
     _permit: OwnedSemaphorePermit,
-    _use: Use,
 }
 
 /// What a session has waited for.
@@ -68,7 +64,6 @@ impl Session {
         requests: Streaming<proto::SessionRequest>,
         permit: OwnedSemaphorePermit,
     ) -> Self {
-        let using = service.lifecycle.begin_use();
         Self {
             service,
             requests,
@@ -81,7 +76,6 @@ impl Session {
             independent: Independent::default(),
             ready: VecDeque::new(),
             _permit: permit,
-            _use: using,
         }
     }
 
