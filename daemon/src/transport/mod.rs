@@ -40,8 +40,9 @@ const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
 const SEND_BUFFER_BYTES: usize = 256 << 10;
 
 /// How long connections may take to send what they have, at the end, and their clients to close them. A client that is alive
-/// does both at once.
+/// does both at once. It is shorter if the daemon is to end at once.
 const FLUSH_TIME: Duration = Duration::from_secs(2);
+const HURRIED_FLUSH_TIME: Duration = Duration::from_secs(1);
 
 /// Serves connections until the daemon closes. Ends when every client has taken what it was sent and hung up, or its time is up.
 /// Each request has its [`Peer`] and its [`ConnectionUse`](crate::lifecycle::ConnectionUse) as extensions. A peer who may not come in gets the answer that `refuse` makes of a text.
@@ -115,7 +116,8 @@ pub(crate) async fn serve<S, B>(
     // Who has come in the last instant is not left without a word, either.
     listener.close().await.into_iter().for_each(serve_one);
     connections.close();
-    if tokio::time::timeout(FLUSH_TIME, connections.wait()).await.is_err() {
+    let time = if lifecycle.is_hurried() { HURRIED_FLUSH_TIME } else { FLUSH_TIME };
+    if tokio::time::timeout(time, connections.wait()).await.is_err() {
         tracing::debug!(connections = connections.len(), "some clients do not take their last answers");
     }
 }
