@@ -30,6 +30,10 @@ use target::Target;
 /// log, or if one that ends has to finish its work first.
 const START_TIME: Duration = Duration::from_secs(30);
 
+/// A daemon that was started here ends when it has not been used for this long, unless `--idle-timeout` is set on its command line, in the
+/// environment or in its configuration file.
+const IDLE_TIMEOUT: &str = "15m";
+
 /// The first pause between two attempts to connect, and the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(2);
 const LONGEST_PAUSE: Duration = Duration::from_millis(200);

@@ -100,12 +100,49 @@ fn it_is_in_a_session_of_its_own_and_inherits_nothing() {
     assert!(open.iter().any(|file| file.ends_with("daemon.log")), "{open:?}");
 }
 
+#[test]
+#[cfg(unix)]
+fn its_log_can_be_moved_away() {
+    use support::{Signal, wait_until};
+
+    let folder = Folder::new();
+    let stop = StopOnDrop(folder.endpoint());
+    let mut start = folder.cli_command();
+    support::run(start.args(["start", "data.db", "--log-file", "log"]), b"").success();
+    let log = folder.path().join("log");
+    fs::rename(&log, folder.path().join("log.1")).expect("move the log away");
+    let pid = rustix::process::Pid::from_raw(stop.pid().expect("a daemon").cast_signed()).expect("a process id");
+    rustix::process::kill_process(pid, Signal::HUP).expect("a signal");
+    wait_until("a new log", || fs::read_to_string(&log).is_ok_and(|log| log.contains("opened the log anew")));
+}
+
+#[test]
+#[cfg(unix)]
+fn it_ends_when_it_is_idle_unless_the_user_has_set_how_long_it_waits() {
+    let folder = Folder::new();
+    let stop = StopOnDrop(folder.endpoint());
+    folder.cli(["start", "data.db"]).success();
+    let pid = stop.pid().expect("a daemon");
+    let line = fs::read_to_string(format!("/proc/{pid}/cmdline")).expect("its command line");
+    assert!(line.contains("--default-idle-timeout\x0015m\x00"), "{line:?}");
+    drop(stop);
+
+    // A file comes before the starter's default.
+    let stop = StopOnDrop(folder.endpoint());
+    let config = folder.path().join("skylinedb.toml");
+    fs::write(&config, "idle-timeout = \"500ms\"").expect("a file");
+    let mut start = folder.cli_command();
+    support::run(start.args(["start", "data.db"]).env("SKYLINEDB_CONFIG", config), b"").success();
+    support::wait_until("the daemon's end", || stop.pid().is_none());
+}
+
 #[tokio::test]
 async fn one_that_cannot_start_gives_the_end_of_its_log() {
     let folder = Folder::new();
     fs::write(folder.database(), "this is no database, however long one looks at it").expect("a file");
     let message = refused(options(&folder)).await;
     assert!(message.contains("file is not a database") && message.contains("ended at once"), "{message}");
+    assert_eq!(message.matches("file is not a database").count(), 1, "{message}");
     let message = refused(options(&folder).argument("--nonsense")).await;
     assert!(message.contains("--nonsense"), "{message}");
     let message = refused(options(&folder).program("/not/there/skylinedb-daemon")).await;

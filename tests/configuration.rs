@@ -132,6 +132,22 @@ fn a_mistake_on_the_command_line_is_a_usage_error_and_help_needs_no_file() {
 }
 
 #[test]
+fn the_starters_default_comes_last() {
+    let starter = ["--default-idle-timeout", "15m"];
+    let idle_timeout = |file: &str, arguments: &[&str]| {
+        let output = print(file, &[&starter, arguments].concat()).success();
+        options(&output)["idle-timeout"].split('#').next().unwrap_or_default().trim().to_owned()
+    };
+    assert_eq!(idle_timeout("", &[]), "\"15m\"");
+    assert_eq!(idle_timeout("idle-timeout = \"1h\"", &[]), "\"1h\"");
+    assert_eq!(idle_timeout("idle-timeout = \"1h\"", &["--idle-timeout", "2h"]), "\"2h\"");
+    assert_eq!(
+        options(&print("", &[]).success())["idle-timeout"].split('#').next().unwrap_or_default().trim(),
+        "\"0s\""
+    );
+}
+
+#[test]
 fn the_daemon_runs_as_the_file_says() {
     let folder = Folder::new();
     let file = folder.path().join("skylinedb.toml");

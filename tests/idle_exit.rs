@@ -29,6 +29,26 @@ fn pings_and_health_checks_are_no_use() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_connection_is_a_use_from_its_first_request_until_it_closes() {
+    let mut daemon = Daemon::builder().arg("--idle-timeout").arg(SHORT).start();
+    let client = daemon.client().await.without_stream();
+    client.execute("CREATE TABLE t(x)", params![]).await.expect("a table");
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await; // three times as long as it would wait
+    client.execute("INSERT INTO t VALUES (1)", params![]).await.expect("it is still there");
+    drop(client);
+    assert!(daemon.wait().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_with_nothing_but_pings_is_no_use() {
+    let mut daemon = Daemon::builder().arg("--idle-timeout").arg(SHORT).start();
+    let client = daemon.client().await.without_stream();
+    client.ping().await.expect("a pong");
+    assert!(daemon.wait().success());
+    drop(client);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_open_session_and_work_in_hand_are_a_use() {
     let mut daemon = Daemon::builder().arg("--idle-timeout").arg(SHORT).start();
     let client = daemon.client().await;

@@ -62,6 +62,41 @@ fn the_file_of_the_environment_is_as_good_and_help_does_not_write_it() {
 }
 
 #[test]
+#[cfg(unix)]
+fn at_sighup_it_is_opened_anew_and_the_daemon_serves_on() {
+    use support::Signal;
+
+    let folder = Folder::new();
+    let mut daemon = Daemon::builder_in(&folder).arg("--log-file").arg(file(&folder)).spawn();
+    wait_until("the log", || log(&folder).contains("IPC server listening"));
+    let moved = folder.path().join("daemon.log.1");
+    fs::rename(file(&folder), &moved).expect("move the log away");
+    daemon.signal(Signal::HUP);
+    wait_until("the new log", || log(&folder).contains("opened the log anew"));
+    // Without its folder it cannot be made: then the old one stays.
+    fs::rename(folder.path().join("logs"), folder.path().join("old")).expect("move the folder away");
+    fs::write(folder.path().join("logs"), "").expect("a file in its place");
+    daemon.signal(Signal::HUP);
+    let old = folder.path().join("old").join(file(&folder).file_name().expect("a name"));
+    wait_until("why", || fs::read_to_string(&old).expect("the old log").contains("cannot open the log anew"));
+    daemon.execute("CREATE TABLE t(x)");
+    daemon.stop();
+    assert!(fs::read_to_string(&old).expect("the old log").contains("Daemon stopped"));
+}
+
+#[test]
+#[cfg(unix)]
+fn sighup_does_not_end_a_daemon_that_logs_to_standard_error() {
+    use support::Signal;
+
+    let mut daemon = Daemon::start();
+    daemon.signal(Signal::HUP);
+    daemon.wait_for_log("the log is standard error");
+    daemon.execute("CREATE TABLE t(x)");
+    daemon.stop();
+}
+
+#[test]
 fn one_that_cannot_be_written_is_named() {
     let folder = Folder::new();
     let output = run(folder.daemon_command(["--log-file"]).arg(folder.path()), b"").failure(1);

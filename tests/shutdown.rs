@@ -277,6 +277,35 @@ async fn a_grace_time_or_force_comes_before_the_daemons_own() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn requests_of_sessions_that_are_cut_learn_that_the_daemon_shuts_down() {
+    const ENDLESS: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n";
+    let mut daemon = Daemon::builder().arg("--drain-timeout").arg(ENDLESS_DRAIN).start();
+    daemon.execute("CREATE TABLE t(x)");
+    let client = daemon.client().await;
+    let session = client.session().await.expect("a session");
+    let cut = async {
+        let other = daemon.client().await;
+        let write = tokio::spawn(async move { other.execute(&format!("INSERT INTO t {ENDLESS}"), params![]).await });
+        let folder = daemon.folder().clone();
+        tokio::task::block_in_place(|| {
+            wait_for_a_writer(&daemon);
+            folder.cli(["shutdown", "--force"]).success();
+        });
+        write.await.expect("the task")
+    };
+    let (ordered, independent, write) =
+        tokio::join!(session.execute(ENDLESS, params![]), client.execute(ENDLESS, params![]), cut);
+    for outcome in [ordered, independent, write] {
+        match outcome {
+            Err(Error::Database(error)) => assert_eq!(error.reason, "SHUTTING_DOWN", "{error}"),
+            other => panic!("{other:?}"),
+        }
+    }
+    drop((session, client));
+    assert!(daemon.wait().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn whoever_waits_for_the_drain_can_hurry_it() {
     for (way, signal) in with_shutdown() {
         let mut daemon = Daemon::builder().arg("--drain-timeout").arg(ENDLESS_DRAIN).start();

@@ -133,10 +133,13 @@ pub(crate) struct Arguments {
     /// How long a read may last, a session's read transaction or a query whose rows are being taken
     #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = duration, help_heading = TIMES)]
     pub(crate) snapshot_timeout: Duration,
-    /// How long nobody uses the daemon until it ends; 0 is never. Work in hand and an open session are uses, ping and
-    /// health checks are none
-    #[arg(long, value_name = "DURATION", default_value = "15m", value_parser = duration, help_heading = TIMES)]
+    /// End the daemon when it has not been used for this long; 0 is never. A connection is a use from its first request
+    /// until it closes; pings and health checks are none. `skylinedb-cli start` and --start make it 15m unless it is set
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = duration, help_heading = TIMES)]
     pub(crate) idle_timeout: Duration,
+    /// What --idle-timeout is if it is set nowhere: for programs that start the daemon
+    #[arg(long, value_name = "DURATION", value_parser = checked_duration, hide = true)]
+    pub(crate) default_idle_timeout: Option<String>,
     /// How long work in hand may take once the daemon shuts down
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = duration, help_heading = TIMES)]
     pub(crate) drain_timeout: Duration,
@@ -259,6 +262,11 @@ fn at_least<const MINIMUM: usize>(text: &str) -> Result<NonZeroUsize, String> {
 
 fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|error| format!("{error}; write it as 500ms, 5s or 2m"))
+}
+
+/// A duration as it is written.
+fn checked_duration(text: &str) -> Result<String, String> {
+    duration(text).map(|_| text.to_owned())
 }
 
 #[cfg(test)]

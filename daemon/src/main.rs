@@ -30,6 +30,7 @@ use anyhow::Context as _;
 
 use args::Arguments;
 use config::{Asked, CommandLine};
+use lifecycle::Lifecycle;
 use single_instance::SingleInstance;
 use surroundings::Surroundings;
 
@@ -58,9 +59,13 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         own_session::begin();
     }
     let surroundings = Surroundings::of_this_process();
+    let lifecycle = Lifecycle::new(arguments.times());
+    lifecycle::supervise(&lifecycle).context("cannot listen for signals")?; // before the log, which a limit of its size may end
     logging::start(arguments.log_format, arguments.log_file())?;
     tracing::info!("Starting SQLite daemon");
     let places = arguments.places()?;
     let _lock = SingleInstance::acquire(&places).context("Failed to acquire single-instance lock")?; // freed last
-    server::run(arguments, &places, surroundings)
+    let outcome = server::run(arguments, &places, surroundings, &lifecycle);
+    logging::flush(); // before the next daemon writes to the same file
+    outcome
 }

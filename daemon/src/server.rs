@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::SystemTime};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use skylinedb::{
     proto::{FILE_DESCRIPTOR_SET, v1::skyline_db_service_server::SkylineDbServiceServer},
     scope::Places,
@@ -15,7 +15,7 @@ use crate::{
     args::Arguments,
     database_lock::DatabaseLock,
     engine::Database,
-    lifecycle::{Lifecycle, Signals},
+    lifecycle::Lifecycle,
     service::{self, Dispatch, Limits, Service},
     surroundings::{self, Surroundings},
     transport::{self, Access},
@@ -24,20 +24,29 @@ use crate::{
 type SkylineDb = SkylineDbServiceServer<Service>;
 
 /// Runs the daemon until it is told to end.
-pub(crate) fn run(arguments: &Arguments, places: &Places, surroundings: Surroundings) -> anyhow::Result<()> {
+pub(crate) fn run(
+    arguments: &Arguments,
+    places: &Places,
+    surroundings: Surroundings,
+    lifecycle: &Lifecycle,
+) -> anyhow::Result<()> {
     surroundings::raise_open_files_limit();
     let mut runtime = Builder::new_multi_thread();
     let runtime = runtime.worker_threads(arguments.threads().get()).enable_all().build();
     let runtime = runtime.context("cannot start the runtime")?;
-    let outcome = runtime.block_on(serve(arguments, places, surroundings));
+    let outcome = runtime.block_on(serve(arguments, places, surroundings, lifecycle));
     // Threads that still run a statement are not waited for: its client takes no answer any more.
     runtime.shutdown_background();
     outcome
 }
 
-async fn serve(arguments: &Arguments, places: &Places, mut surroundings: Surroundings) -> anyhow::Result<()> {
+async fn serve(
+    arguments: &Arguments,
+    places: &Places,
+    mut surroundings: Surroundings,
+    lifecycle: &Lifecycle,
+) -> anyhow::Result<()> {
     let start_time = SystemTime::now();
-    let signals = Signals::listen().context("cannot listen for signals")?;
     let (socket_file, policy) = (arguments.access.socket_file()?, arguments.access.policy()?);
     let config = arguments.engine()?;
     let path = config.path.clone();
@@ -47,7 +56,6 @@ async fn serve(arguments: &Arguments, places: &Places, mut surroundings: Surroun
     let listener = surroundings.listen(&places.endpoint, socket_file, &policy)?;
     let endpoint = listener.path();
 
-    let lifecycle = Lifecycle::new(arguments.times());
     let limits = Limits {
         sql_bytes: arguments.max_sql_bytes.get(),
         sessions: arguments.max_sessions.get(),
@@ -71,24 +79,30 @@ async fn serve(arguments: &Arguments, places: &Places, mut surroundings: Surroun
         socket = %endpoint.display(), lock = %places.lock_file.display(), database = %path.display(), "serving"
     );
     tokio::join!(
-        transport::serve(
-            listener,
-            Access::new(policy),
-            Dispatch::new(skylinedb, others, limits.message_bytes),
-            service::peer_not_allowed,
-            &lifecycle
+        lifecycle.part(
+            "accepting connections",
+            transport::serve(
+                listener,
+                Access::new(policy),
+                Dispatch::new(skylinedb, others, limits.message_bytes),
+                service::peer_not_allowed,
+                lifecycle
+            )
         ),
-        lifecycle.run(signals),
-        not_serving_when_draining(&lifecycle, health, &surroundings),
+        lifecycle.run(),
+        lifecycle.part("reporting health", not_serving_when_draining(lifecycle, health, &surroundings)),
     );
     tokio::task::spawn_blocking(move || database.close()).await.context("closing the database failed")?;
+    if let Some(reason) = lifecycle.failure() {
+        bail!("the daemon has failed: {reason}");
+    }
     tracing::info!("Daemon stopped");
     Ok(())
 }
 
 async fn not_serving_when_draining(lifecycle: &Lifecycle, health: HealthReporter, surroundings: &Surroundings) {
     lifecycle.draining().cancelled().await;
-    surroundings.stopping();
+    surroundings.stopping(lifecycle.failure());
     health.set_not_serving::<SkylineDb>().await;
     health.set_service_status("", tonic_health::ServingStatus::NotServing).await;
 }

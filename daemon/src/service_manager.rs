@@ -35,7 +35,7 @@ pub(crate) struct ServiceManager {
 enum Said {
     Ready(String),
     Alive,
-    Stopping,
+    Stopping(String),
 }
 
 impl ServiceManager {
@@ -94,10 +94,12 @@ impl ServiceManager {
         });
     }
 
-    /// Says that the daemon ends.
-    pub(crate) fn stopping(&self) {
+    /// Says that the daemon ends, and why if it has failed.
+    pub(crate) fn stopping(&self, failure: Option<&str>) {
         if let Some(says) = &self.says {
-            let _ = says.try_send(Said::Stopping); // if there is no room, nobody listens
+            let status =
+                failure.map_or_else(|| "Finishing the work in hand".to_owned(), |why| format!("Failed: {why}"));
+            let _ = says.try_send(Said::Stopping(status)); // if there is no room, nobody listens
         }
     }
 }
@@ -107,9 +109,7 @@ fn say(said: &Said) {
     let outcome = match said {
         Said::Ready(status) => sd_notify::notify(&[NotifyState::Ready, NotifyState::Status(status)]),
         Said::Alive => sd_notify::notify(&[NotifyState::Watchdog]),
-        Said::Stopping => {
-            sd_notify::notify(&[NotifyState::Stopping, NotifyState::Status("Finishing the work in hand")])
-        }
+        Said::Stopping(status) => sd_notify::notify(&[NotifyState::Stopping, NotifyState::Status(status)]),
     };
     if let Err(error) = outcome {
         tracing::warn!(%error, "cannot tell the service manager how this daemon is (${NOTIFY_SOCKET})");

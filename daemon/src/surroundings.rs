@@ -36,9 +36,9 @@ impl Surroundings {
         self.service_manager.ready(status);
     }
 
-    /// Tells the service manager that the daemon ends.
-    pub(crate) fn stopping(&self) {
-        self.service_manager.stopping();
+    /// Tells the service manager that the daemon ends, and which failure is the reason, if one is.
+    pub(crate) fn stopping(&self, failure: Option<&str>) {
+        self.service_manager.stopping(failure);
     }
 }
 

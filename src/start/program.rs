@@ -11,7 +11,7 @@ use std::{
 };
 
 use super::{
-    StartOptions, Target,
+    IDLE_TIMEOUT, StartOptions, Target,
     platform::{self, Child},
 };
 use crate::{endpoint::Endpoint, error::Error};
@@ -44,7 +44,8 @@ impl Program {
         let log_start = log.metadata().map_or(0, |log| log.len());
 
         let program = options.program.clone().unwrap_or_else(find);
-        let mut arguments: Vec<OsString> = target.arguments().to_vec();
+        let mut arguments: Vec<OsString> = vec!["--default-idle-timeout".into(), IDLE_TIMEOUT.into()];
+        arguments.extend_from_slice(target.arguments());
         if let Some(lock_file) = &options.lock_file {
             arguments.extend(["--lock-file".into(), lock_file.into()]);
         }

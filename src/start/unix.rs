@@ -5,7 +5,7 @@ use std::{
     ffi::OsString,
     fs::File,
     io,
-    path::{Path, PathBuf},
+    path::{self, Path, PathBuf},
     process::{self, Command, ExitStatus, Stdio},
 };
 
@@ -27,16 +27,16 @@ pub(super) struct Child {
 }
 
 impl Child {
-    /// Starts it. Its standard error is its log, so that the log also has what is said before the daemon itself can say
+    /// Starts it. Its standard error is its log, too, so that the log also has what is said before the daemon itself can say
     /// anything, by the dynamic linker for example.
-    pub(super) fn spawn(program: &Path, arguments: Vec<OsString>, log: File, _: &Path) -> io::Result<Self> {
+    pub(super) fn spawn(program: &Path, arguments: Vec<OsString>, log: File, log_file: &Path) -> io::Result<Self> {
         let mut command = Command::new(program);
         for variable in OF_SERVICE_MANAGER.into_iter().chain([ENDPOINT_VARIABLE]) {
             command.env_remove(variable);
         }
         // It leaves this program's session, terminal and files itself: std cannot do that between fork and exec without
         // `unsafe`.
-        command.args(["--own-session", "--log-file", "-"]).args(arguments);
+        command.args(["--own-session", "--log-file"]).arg(path::absolute(log_file)?).args(arguments);
         let process = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn()?;
         Ok(Self { process: Some(process) })
     }

@@ -23,8 +23,20 @@ use file::{Entry, File};
 pub(crate) use platform::{check_machine_folder, machine_file, machine_folder};
 
 /// Options that belong to one start, and to no file or environment.
-const OF_ONE_START: [&str; 8] =
-    ["config", "print_config", "generate_documents", "own_session", "help", "version", SERVICE_NAME, SERVICE_ACCOUNT];
+const OF_ONE_START: [&str; 9] = [
+    "config",
+    "print_config",
+    "generate_documents",
+    "own_session",
+    DEFAULT_IDLE_TIMEOUT,
+    "help",
+    "version",
+    SERVICE_NAME,
+    SERVICE_ACCOUNT,
+];
+
+/// What the program that starts the daemon makes `idle_timeout`, if it is set nowhere.
+const DEFAULT_IDLE_TIMEOUT: &str = "default_idle_timeout";
 
 /// What a Windows service is called, and as whom it runs: options of its installation.
 pub(crate) const SERVICE_NAME: &str = "service_name";
@@ -92,6 +104,10 @@ impl CommandLine {
                 }
                 None => None,
             },
+        };
+        let command = match matches.get_one::<String>(DEFAULT_IDLE_TIMEOUT) {
+            Some(limit) => command.mut_arg("idle_timeout", |arg| arg.default_value(limit.clone())),
+            None => command,
         };
         let command = command.mut_args(|arg| match file.as_ref().and_then(|file| file.entry(arg.get_id().as_str())) {
             Some(entry) => arg.default_values(entry.values.clone()),

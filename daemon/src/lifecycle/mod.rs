@@ -1,21 +1,31 @@
 //! How the daemon ends: no new work (`draining`), until what is in hand is done or its time is up (`cut`), and then
-//! nobody is connected any more (`closing`). It ends when it is told to, or when nobody has used it for long (`usage`).
+//! nobody is connected any more (`closing`). It ends when it is told to, when nobody has used it for long (`usage`), or when a part of it
+//! has died (`parts`). A thread of its own sees to it that it does end (`supervisor`).
 
+mod parts;
 #[cfg_attr(windows, path = "signals/windows.rs")]
 mod signals;
+mod supervisor;
 mod usage;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
-use tokio::{sync::watch, time::Instant};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep_until},
+};
 use tokio_util::{
     sync::CancellationToken,
     task::{TaskTracker, task_tracker::TaskTrackerToken},
 };
 
-pub(crate) use signals::Signals;
+use signals::Signals;
+pub(crate) use supervisor::supervise;
+pub(crate) use usage::ConnectionUse;
 use usage::Usage;
-pub(crate) use usage::Use;
 
 /// The three steps, and the work in hand that they wait for.
 #[derive(Clone, Debug)]
@@ -28,6 +38,8 @@ pub(crate) struct Lifecycle {
     closing: CancellationToken,
     /// Requests in hand, and open transactions.
     work: TaskTracker,
+    /// Why the daemon ends with an error, if it does.
+    failure: Arc<OnceLock<String>>,
     usage: Arc<Usage>,
     /// What whoever has asked for the end wants of it.
     wish: watch::Sender<Wish>,
@@ -71,6 +83,7 @@ impl Lifecycle {
             cut: CancellationToken::new(),
             closing: CancellationToken::new(),
             work: TaskTracker::new(),
+            failure: Arc::default(),
             usage: Arc::default(),
             wish: watch::Sender::default(),
             times,
@@ -84,15 +97,37 @@ impl Lifecycle {
         (!self.is_draining()).then_some(work)
     }
 
-    /// Takes note that somebody uses the daemon, until this is dropped.
-    pub(crate) fn begin_use(&self) -> Use {
-        Usage::begin(&self.usage)
+    /// What a new connection marks its use of the daemon with.
+    pub(crate) fn connection_use(&self) -> ConnectionUse {
+        ConnectionUse::new(&self.usage)
     }
 
     /// Ends the daemon. Work in hand gets this long from now, or as the daemon was told when it started.
     pub(crate) fn drain(&self, grace: Option<Duration>) {
+        if !self.is_draining() {
+            tracing::info!("shutting down as requested");
+        }
         self.wish.send_replace(Wish { grace });
         self.draining.cancel();
+    }
+
+    /// Ends the daemon because of a signal.
+    fn drain_at(&self, signal: Signal) {
+        tracing::info!("{}: shutting down", signal.name);
+        if let Some(limit) = signal.limit {
+            self.limit(limit);
+        }
+        self.draining.cancel();
+    }
+
+    /// Gives nothing more time.
+    fn hurry(&self) {
+        self.wish.send_replace(Wish { grace: Some(Duration::ZERO) });
+    }
+
+    /// Whether the daemon is to end at once.
+    pub(crate) fn is_hurried(&self) -> bool {
+        self.wish.borrow().grace == Some(Duration::ZERO)
     }
 
     /// Whether new work is refused.
@@ -115,35 +150,27 @@ impl Lifecycle {
         &self.closing
     }
 
-    /// Waits until the daemon is to end: because of a signal, of `drain`, or because it is idle. Then waits until the work in
-    /// hand is done, or cut because its time is up or a second signal comes.
-    pub(crate) async fn run(&self, mut signals: Signals) {
-        tokio::select! {
-            biased;
-            signal = signals.next() => {
-                tracing::info!("{}: shutting down", signal.name);
-                if let Some(limit) = signal.limit {
-                    self.limit(limit);
+    /// Waits until the daemon is to end, because it is idle or for another reason. Then waits until the work in hand is done, or cut by
+    /// the supervisor.
+    pub(crate) async fn run(&self) {
+        self.part("watching for the end", async {
+            tokio::select! {
+                biased;
+                () = self.draining.cancelled() => {}
+                idle = self.usage.idle(self.times.idle) => {
+                    tracing::info!("nobody has used the daemon for {idle:?} (--idle-timeout): shutting down");
+                    self.draining.cancel();
                 }
             }
-            () = self.draining.cancelled() => tracing::info!("shutting down as requested"),
-            idle = self.usage.idle(self.times.idle) => {
-                tracing::info!("nobody has used the daemon for {idle:?} (--idle-timeout): shutting down");
-            }
-        }
-        self.draining.cancel();
+        })
+        .await;
         self.work.close();
         tokio::select! {
             () = self.work.wait() => {}
-            signal = signals.next() => tracing::warn!("{} again: cutting the work in hand short", signal.name),
-            grace = self.grace_is_over() => {
-                tracing::warn!("work in hand is not done after {grace:?} (--drain-timeout): cutting it short");
-            }
+            () = self.cut.cancelled() => {}
         }
         self.cut.cancel();
         self.closing.cancel();
-        // One more changes nothing. On Windows it would end the process at once if nobody listened any more.
-        std::mem::forget(signals);
     }
 
     /// Gives work in hand no more than this long.
@@ -156,10 +183,8 @@ impl Lifecycle {
         let mut wishes = self.wish.subscribe();
         loop {
             let grace = wishes.borrow_and_update().grace.unwrap_or(self.times.drain);
-            let now = Instant::now();
-            let end = now.checked_add(grace).unwrap_or_else(|| now + Duration::from_hours(24 * 365));
             tokio::select! {
-                () = tokio::time::sleep_until(end) => return grace,
+                () = sleep_until(supervisor::later(Instant::now(), grace)) => return grace,
                 Ok(()) = wishes.changed() => {}
             }
         }

@@ -1,7 +1,7 @@
-//! Whether anybody uses the daemon: a request in hand, or an open session. Who only asks whether it is there does not.
+//! Whether the daemon is used: by each connection from its first request on that does more than ask how the daemon is, until it closes.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -23,22 +23,44 @@ struct State {
 
 /// A use of the daemon, until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Use(Arc<Usage>);
+struct Use(Arc<Usage>);
+
+/// What a connection marks its use of the daemon with. The use ends when the connection and all its requests have dropped this.
+#[derive(Clone, Debug)]
+pub(crate) struct ConnectionUse(Arc<OfConnection>);
+
+#[derive(Debug)]
+struct OfConnection {
+    usage: Arc<Usage>,
+    using: OnceLock<Use>,
+}
+
+impl ConnectionUse {
+    pub(super) fn new(usage: &Arc<Usage>) -> Self {
+        Self(Arc::new(OfConnection { usage: Arc::clone(usage), using: OnceLock::new() }))
+    }
+
+    /// Marks the connection as a use of the daemon, if it is none yet.
+    pub(crate) fn begin(&self) {
+        self.0.using.get_or_init(|| Usage::begin(&self.0.usage));
+    }
+}
 
 impl Usage {
-    pub(super) fn begin(usage: &Arc<Self>) -> Use {
+    fn begin(usage: &Arc<Self>) -> Use {
         usage.state().uses += 1;
         Use(Arc::clone(usage))
     }
 
-    /// Waits until nobody has used the daemon for so long; without a limit for ever.
+    /// Waits until nobody has used the daemon for so long, from now on; without a limit for ever.
     pub(super) async fn idle(&self, limit: Option<Duration>) -> Duration {
         let Some(limit) = limit else { return std::future::pending().await };
+        let begin = Instant::now();
         loop {
             let ended = self.ended.notified();
             let (is_used, since) = {
                 let state = self.state();
-                (state.uses > 0, state.since)
+                (state.uses > 0, state.since.max(begin))
             };
             if is_used {
                 ended.await;
@@ -96,6 +118,22 @@ mod tests {
         };
         tokio::join!(using, usage.idle(Some(limit)));
         assert_eq!(begin.elapsed(), seconds(8 + 60 + 10));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_is_a_use_from_its_first_request_until_it_and_its_requests_have_ended() {
+        let usage = Arc::new(Usage::default());
+        let is_used = || usage.state().uses;
+        let connection = ConnectionUse::new(&usage);
+        assert_eq!(is_used(), 0);
+        let request = connection.clone();
+        request.begin();
+        connection.clone().begin();
+        assert_eq!(is_used(), 1);
+        drop(connection);
+        assert_eq!(is_used(), 1);
+        drop(request);
+        assert_eq!(is_used(), 0);
     }
 
     #[tokio::test(start_paused = true)]

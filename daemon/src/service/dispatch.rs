@@ -10,7 +10,13 @@ use tonic::{Code, Status, body::Body, service::Routes};
 use tower::{Service as TowerService, ServiceExt as _};
 
 use super::Service;
-use crate::engine::{Error, Kind};
+use crate::{
+    engine::{Error, Kind},
+    lifecycle::ConnectionUse,
+};
+
+/// The service's calls that only ask how the daemon is. As health and reflection, they do not keep it from ending when it is idle.
+const ASKING: [&str; 1] = ["Ping"];
 
 /// All services of the daemon.
 #[derive(Clone, Debug)]
@@ -27,8 +33,13 @@ impl Dispatch {
     }
 
     async fn answer(self, request: Request<Incoming>) -> Response<Body> {
-        let path = request.uri().path();
-        let is_own = path.strip_prefix('/').and_then(|path| path.strip_prefix(SERVICE_NAME)).is_some();
+        let own_call = own_call(request.uri().path());
+        if own_call.is_some_and(|call| !ASKING.contains(&call))
+            && let Some(connection) = request.extensions().get::<ConnectionUse>()
+        {
+            connection.begin();
+        }
+        let is_own = own_call.is_some();
         let call = async {
             if is_own {
                 self.skylinedb.oneshot(request).await
@@ -61,6 +72,11 @@ impl TowerService<Request<Incoming>> for Dispatch {
     fn call(&mut self, request: Request<Incoming>) -> Self::Future {
         Box::pin(self.clone().answer(request).map(Ok))
     }
+}
+
+/// The name of a call of the service itself, and not of health or reflection.
+fn own_call(path: &str) -> Option<&str> {
+    path.strip_prefix('/')?.strip_prefix(SERVICE_NAME)?.strip_prefix('/')
 }
 
 /// The answer to any call of a peer who may not come in.

@@ -159,7 +159,7 @@ impl proto::skyline_db_service_server::SkylineDbService for Service {
         &self,
         request: Request<proto::ExecuteRequest>,
     ) -> Result<Response<proto::ExecuteResponse>, Status> {
-        let (_work, _use) = (self.begin_work()?, self.lifecycle.begin_use());
+        let _work = self.begin_work()?;
         let (metadata, _, request) = request.into_parts();
         let batch = self.batch(request)?;
         let cancel = Cancel::at(deadline(&metadata));
@@ -179,7 +179,7 @@ impl proto::skyline_db_service_server::SkylineDbService for Service {
     type QueryStream = BoxStream<proto::QueryResponse>;
 
     async fn query(&self, request: Request<proto::QueryRequest>) -> Result<Response<Self::QueryStream>, Status> {
-        let work = (self.begin_work()?, self.lifecycle.begin_use());
+        let work = self.begin_work()?;
         let (metadata, _, request) = request.into_parts();
         let statement = self.query_statement(request)?;
         let cancel = Cancel::at(deadline(&metadata));

@@ -33,7 +33,7 @@ impl Surroundings {
     }
 
     /// Tells the service control manager that the daemon ends.
-    pub(crate) fn stopping(&self) {
+    pub(crate) fn stopping(&self, _: Option<&str>) {
         control::stopping();
     }
 }

@@ -40,11 +40,12 @@ const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
 const SEND_BUFFER_BYTES: usize = 256 << 10;
 
 /// How long connections may take to send what they have, at the end, and their clients to close them. A client that is alive
-/// does both at once.
+/// does both at once. It is shorter if the daemon is to end at once.
 const FLUSH_TIME: Duration = Duration::from_secs(2);
+const HURRIED_FLUSH_TIME: Duration = Duration::from_secs(1);
 
 /// Serves connections until the daemon closes. Ends when every client has taken what it was sent and hung up, or its time is up.
-/// Each request has its [`Peer`] as an extension. A peer who may not come in gets the answer that `refuse` makes of a text.
+/// Each request has its [`Peer`] and its [`ConnectionUse`](crate::lifecycle::ConnectionUse) as extensions. A peer who may not come in gets the answer that `refuse` makes of a text.
 pub(crate) async fn serve<S, B>(
     listener: Listener,
     access: Access,
@@ -81,7 +82,7 @@ pub(crate) async fn serve<S, B>(
         };
         let (access, refused) = (Arc::clone(&access), refused.clone());
         let (http2, service) = (http2.clone(), service.clone());
-        let closing = closing.clone();
+        let (closing, connection_use) = (closing.clone(), lifecycle.connection_use());
         connections.spawn(async move {
             if !access.admits(&peer).await {
                 access.log_refused(&peer);
@@ -91,6 +92,7 @@ pub(crate) async fn serve<S, B>(
             peer.log("connected");
             let serve = service_fn(move |mut request: Request<Incoming>| {
                 request.extensions_mut().insert(peer.clone());
+                request.extensions_mut().insert(connection_use.clone());
                 service.clone().oneshot(request)
             });
             let connection =
@@ -114,7 +116,8 @@ pub(crate) async fn serve<S, B>(
     // Who has come in the last instant is not left without a word, either.
     listener.close().await.into_iter().for_each(serve_one);
     connections.close();
-    if tokio::time::timeout(FLUSH_TIME, connections.wait()).await.is_err() {
+    let time = if lifecycle.is_hurried() { HURRIED_FLUSH_TIME } else { FLUSH_TIME };
+    if tokio::time::timeout(time, connections.wait()).await.is_err() {
         tracing::debug!(connections = connections.len(), "some clients do not take their last answers");
     }
 }

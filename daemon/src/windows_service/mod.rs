@@ -114,7 +114,6 @@ fn command_line(name: &str, arguments: Vec<OsString>) -> anyhow::Result<CommandL
         .mut_arg("database", |arg| arg.default_value(OsStr::to_os_string(&database)))
         .mut_arg("log_file", |arg| {
             arg.default_value(OsStr::to_os_string(&log_file)).help("The file at whose end the log is written")
-        })
-        .mut_arg("idle_timeout", |arg| arg.default_value("0s"));
+        });
     Ok(CommandLine { command, arguments, with_environment: false, default_file: machine_file() })
 }

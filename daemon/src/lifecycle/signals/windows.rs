@@ -37,7 +37,7 @@ pub(crate) struct Console {
 }
 
 impl Signals {
-    /// Listens from now on, so that no event is lost or ends the daemon.
+    /// Listens from now on, so that no event is lost or ends the daemon. Only within a runtime.
     pub(crate) fn listen() -> std::io::Result<Self> {
         if let Some(ends) = control::ends() {
             return Ok(Self::Service(ends));

@@ -13,13 +13,10 @@ use std::{collections::VecDeque, time::Instant};
 use futures_util::FutureExt as _;
 use skylinedb::proto::v1::{self as proto, session_request::Request as RequestKind, session_response::Response};
 use tokio::sync::OwnedSemaphorePermit;
-use tonic::{Status, Streaming};
+use tonic::{Code, Status, Streaming};
 
 use super::{Service, dispatch, query::OneChunk, status, translate};
-use crate::{
-    engine::{Error, ShortReads, shutting_down},
-    lifecycle::Use,
-};
+use crate::engine::{Error, ShortReads, shutting_down};
 use independent::Independent;
 use ordered::Ordered;
 use request::{Action, Request};
@@ -52,7 +49,6 @@ pub(super) struct Session {
     /// Answers that are to be sent.
     ready: VecDeque<proto::SessionResponse>,
     _permit: OwnedSemaphorePermit,
-    _use: Use,
 }
 
 /// What a session has waited for.
@@ -68,7 +64,6 @@ impl Session {
         requests: Streaming<proto::SessionRequest>,
         permit: OwnedSemaphorePermit,
     ) -> Self {
-        let using = service.lifecycle.begin_use();
         Self {
             service,
             requests,
@@ -81,7 +76,6 @@ impl Session {
             independent: Independent::default(),
             ready: VecDeque::new(),
             _permit: permit,
-            _use: using,
         }
     }
 
@@ -101,10 +95,10 @@ impl Session {
         }
         // What is with the writer may be committed at this moment: its answers are waited for, and they come soon.
         if !self.independent.is_empty() {
-            return Some(Ok(self.independent.next().await));
+            return Some(Ok(given_up(self.independent.next().await)));
         }
         if !self.ordered.is_idle() {
-            return Some(Ok(self.ordered.next().await));
+            return Some(Ok(given_up(self.ordered.next().await)));
         }
         self.ordered = Ordered::default();
         Some(Err(shutting_down().into()))
@@ -259,6 +253,16 @@ fn answer_now(
         Action::Ping(request) => Some(service.pong(request).map(Response::Ping)),
         _ => None,
     }
+}
+
+/// The answer to a request that the daemon itself may have given up: no client has cancelled it.
+fn given_up(mut answer: proto::SessionResponse) -> proto::SessionResponse {
+    if let Some(Response::Error(error)) = &mut answer.response
+        && error.code == Code::Cancelled as u32
+    {
+        *error = status::message(shutting_down());
+    }
+    answer
 }
 
 fn response(id: u64, answer: Result<Response, Error>) -> proto::SessionResponse {
