@@ -1,12 +1,16 @@
 //! Runs the same work against SkylineDB, against processes that open the file themselves, and against PostgreSQL, in turns
 //! on one machine, and prints medians and ratios. `scripts/compare` builds and installs what it needs.
 //!
-//! `case` says what is done; `skyline`, `direct`, `postgres` and `floor` each do it in their way; `table` prints.
+//! `hostile` measures what clients feel of each other; otherwise `case` says what is done; `skyline`, `direct`, `postgres` and `floor` each do it in their way; `table` prints.
 
 mod case;
 mod direct;
 mod floor;
 mod growth;
+#[path = "../../tests/hostile/harness/mod.rs"]
+#[allow(dead_code, reason = "shared with the tests, which use more of it")]
+mod harness;
+mod hostile;
 mod import;
 mod measurement;
 mod postgres;
@@ -47,6 +51,9 @@ struct Arguments {
     /// Instead of comparing, measure how throughput grows with clients and rows, and draw it into this SVG file
     #[arg(long, value_name = "FILE")]
     growth: Option<PathBuf>,
+    /// Instead of comparing, measure what other clients feel of each hostile statement of tests/hostile
+    #[arg(long)]
+    hostile: bool,
     #[command(subcommand)]
     part: Option<Part>,
 }
@@ -79,6 +86,9 @@ fn compare(arguments: &Arguments) -> anyhow::Result<()> {
         Some(folder) => tempfile::tempdir_in(folder)?,
         None => tempfile::tempdir()?,
     };
+    if arguments.hostile {
+        return hostile::measure(folder.path(), &arguments.only, arguments.seconds);
+    }
     let skyline = skyline::Daemon::start(&folder.path().join("skyline"))?;
     if let Some(picture) = &arguments.growth {
         return growth::measure(&skyline, arguments.seconds, arguments.rounds, picture);
