@@ -6,6 +6,7 @@
 mod cancel;
 mod connection;
 mod error;
+mod lock_holders;
 mod meta;
 mod policy;
 mod readers;
