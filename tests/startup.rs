@@ -52,6 +52,28 @@ fn the_socket_is_a_socket_for_its_owner_alone() {
 }
 
 #[test]
+#[cfg(unix)]
+fn a_new_database_and_what_lies_beside_it_are_for_the_owner_alone_unless_an_option_says_otherwise() {
+    use std::os::unix::fs::PermissionsExt;
+
+    for (arguments, expected) in [([].as_slice(), 0o600), (&["--database-mode", "0664"], 0o664)] {
+        let mut daemon = arguments.iter().fold(Daemon::builder(), |daemon, argument| daemon.arg(argument)).start();
+        daemon.execute("CREATE TABLE t(x)");
+        for file in ["data.db", "data.db-wal", "data.db-shm"] {
+            let found = fs::metadata(daemon.folder().path().join(file)).expect("a file");
+            assert_eq!(found.permissions().mode() & 0o777, expected, "{file}");
+        }
+        assert!(!daemon.log().contains("--database-mode"), "{}", daemon.log());
+        daemon.stop();
+        let database = daemon.folder().database();
+        fs::set_permissions(&database, fs::Permissions::from_mode(0o646)).expect("a change");
+        let daemon = Daemon::builder_in(daemon.folder()).start();
+        assert!(daemon.log().contains("has mode 0646"), "{}", daemon.log());
+        assert_eq!(fs::metadata(&database).expect("the database").permissions().mode() & 0o777, 0o646);
+    }
+}
+
+#[test]
 fn the_database_is_in_wal_mode() {
     let daemon = Daemon::start();
     daemon.execute("CREATE TABLE t(x)");

@@ -50,7 +50,7 @@ async fn serve(
     let (socket_file, policy) = (arguments.access.socket_file()?, arguments.access.policy()?);
     let config = arguments.engine()?;
     let path = config.path.clone();
-    let _database_lock = DatabaseLock::acquire(&path)?;
+    let _database_lock = DatabaseLock::acquire(&path, arguments.access.database_file())?;
     let database = Database::open(config).with_context(|| format!("cannot open the database {}", path.display()))?;
     let database = Arc::new(database);
     let listener = surroundings.listen(&places.endpoint, socket_file, &policy)?;

@@ -4,7 +4,10 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use skylinedb_socket::names;
 
-use crate::transport::{Policy, SocketFile};
+use crate::{
+    database_lock::DatabaseFile,
+    transport::{Policy, SocketFile},
+};
 
 const ACCESS: &str = "Access (without these: this user and root)";
 
@@ -25,6 +28,10 @@ pub(crate) struct AccessArguments {
     /// A group, by name or gid, whose members may come in; may be given several times. As --allow-uid
     #[arg(long, value_name = "GROUP", help_heading = ACCESS)]
     pub(crate) allow_gid: Vec<String>,
+    /// The permissions of a new database file, octal: 0640 lets its group read the file beside the daemon. A file that is
+    /// there keeps its own
+    #[arg(long, value_name = "MODE", default_value = "0600", value_parser = database_mode, help_heading = ACCESS)]
+    pub(crate) database_mode: Mode,
 }
 
 /// A file's permissions.
@@ -49,6 +56,12 @@ impl AccessArguments {
         Ok(SocketFile { mode, group: group.transpose()? })
     }
 
+    /// What the database file is like if it is made.
+    pub(crate) const fn database_file(&self) -> DatabaseFile {
+        let Mode(mode) = self.database_mode;
+        DatabaseFile { mode }
+    }
+
     /// Who may come in.
     pub(crate) fn policy(&self) -> anyhow::Result<Policy> {
         let uids = self.allow_uid.iter().map(|name| {
@@ -69,16 +82,25 @@ impl AccessArguments {
 }
 
 fn mode(text: &str) -> Result<Mode, String> {
+    permissions(text, "a socket", "connect")
+}
+
+fn database_mode(text: &str) -> Result<Mode, String> {
+    permissions(text, "a database", "open it")
+}
+
+/// Reads an octal mode of a file, without which its owner cannot do what it is for.
+fn permissions(text: &str, file: &str, use_of_it: &str) -> Result<Mode, String> {
     let digits = text.strip_prefix("0o").unwrap_or(text);
     if digits.is_empty() || !digits.bytes().all(|digit| digit.is_ascii_digit()) {
         return Err("it is an octal number, such as 0600 or 0660".to_owned());
     }
     match u32::from_str_radix(digits, 8) {
         Ok(mode) if mode > 0o777 => {
-            Err("it has more than permissions (0777); a socket needs no set-uid, set-gid or sticky bit".to_owned())
+            Err(format!("it has more than permissions (0777); {file} needs no set-uid, set-gid or sticky bit"))
         }
         Ok(mode) if mode & 0o600 != 0o600 => {
-            Err("its owner could not connect: the first of its three digits must be 6 or 7".to_owned())
+            Err(format!("its owner could not {use_of_it}: the first of its three digits must be 6 or 7"))
         }
         Ok(mode) => Ok(Mode(mode)),
         Err(_) => Err("it is an octal number, such as 0600 or 0660".to_owned()),
@@ -122,14 +144,16 @@ mod tests {
             ("0400", "owner"),
             ("0", "owner"),
         ] {
-            let error = mode(text).expect_err(text);
-            assert!(error.contains(why), "{text}: {error}");
+            for error in [mode(text).expect_err(text), database_mode(text).expect_err(text)] {
+                assert!(error.contains(why), "{text}: {error}");
+            }
         }
     }
 
     #[test]
     fn the_default_is_for_the_owner_alone() {
         let access = parse(&[]);
+        assert_eq!(access.database_file(), DatabaseFile { mode: 0o600 });
         assert_eq!(access.socket_file().expect("a file"), SocketFile { mode: 0o600, group: None });
         let policy = access.policy().expect("a policy");
         assert_eq!((policy.uids.len(), policy.gids.len(), policy.socket_mode), (0, 0, 0o600));

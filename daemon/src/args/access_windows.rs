@@ -4,7 +4,10 @@ use anyhow::Context as _;
 use clap::Args;
 use skylinedb::windows::user;
 
-use crate::transport::{Policy, SocketFile};
+use crate::{
+    database_lock::DatabaseFile,
+    transport::{Policy, SocketFile},
+};
 
 const ACCESS: &str = "Access (without this: this user, the system and administrators)";
 
@@ -28,6 +31,12 @@ impl AccessArguments {
             })
         });
         Ok(SocketFile { allowed: sids.collect::<anyhow::Result<_>>()? })
+    }
+
+    /// What the database file is like if it is made.
+    #[expect(clippy::unused_self, reason = "as on Unix, where there is an option")]
+    pub(crate) const fn database_file(&self) -> DatabaseFile {
+        DatabaseFile
     }
 
     /// Who of those who can open it may come in: all.

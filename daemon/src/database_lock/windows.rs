@@ -9,6 +9,10 @@ use winsafe::{HFILE, co};
 
 use crate::single_instance::try_mutex;
 
+/// What the database file is like if it is made: as its folder says.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct DatabaseFile;
+
 /// The lock on a database file, held for as long as this lives.
 pub(crate) struct DatabaseLock {
     _mutexes: Vec<single_instance::SingleInstance>,
@@ -16,7 +20,7 @@ pub(crate) struct DatabaseLock {
 
 impl DatabaseLock {
     /// Takes the lock. The path is canonical.
-    pub(crate) fn acquire(path: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn acquire(path: &Path, _: DatabaseFile) -> anyhow::Result<Self> {
         let mut mutexes = Vec::new();
         for id in [Some(scope::hash(path)), file_id(path)].into_iter().flatten() {
             let name = format!(r"Global\SkylineDBd-v1-File-{id}");

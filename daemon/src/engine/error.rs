@@ -1,10 +1,13 @@
 //! What can go wrong in the engine, and how each of SQLite's errors is to be understood by a client.
 
-use std::{borrow::Cow, fmt, time::Duration};
+use std::{borrow::Cow, fmt, path::Path, time::Duration};
 
 use rusqlite::ffi;
 
-use super::result_code;
+use super::{
+    lock_holders::{self, Holders},
+    result_code,
+};
 
 /// Why a request failed. `service::status` gives each kind its gRPC code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -169,16 +172,19 @@ fn kind(extended_code: i32, message: &str) -> Kind {
     }
 }
 
-/// The error for a lock that another process holds.
-pub(super) fn locked_by_another_process(error: Error) -> Error {
-    if error.kind == Kind::Unavailable {
-        let message = format!(
-            "{}: another process has the database file open and is writing to it; programs should write through the \
-             daemon only, and open the file themselves read-only",
-            error.message
-        );
-        Error { message, ..error }.retry_after(BUSY_RETRY_AFTER)
-    } else {
-        error
+/// The error for a lock on the database that another process holds, which is named where it can be found.
+pub(super) fn locked_by_another_process(error: Error, database: &Path) -> Error {
+    if error.kind != Kind::Unavailable {
+        return error;
     }
+    let who = match lock_holders::find(database) {
+        Holders::Writing(who) => format!("another process ({who}) has the database file open and is writing to it"),
+        Holders::Reading(who) => format!("another process ({who}) has the database file open"),
+        Holders::Unknown => "another process has the database file open and is writing to it".to_owned(),
+    };
+    let message = format!(
+        "{}: {who}; programs should write through the daemon only, and open the file themselves read-only",
+        error.message
+    );
+    Error { message, ..error }.retry_after(BUSY_RETRY_AFTER)
 }

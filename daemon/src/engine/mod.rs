@@ -7,6 +7,7 @@ mod bytecode;
 mod cancel;
 mod connection;
 mod error;
+mod lock_holders;
 mod meta;
 mod policy;
 mod readers;

@@ -24,9 +24,8 @@ pub(crate) use transaction::WriteTransaction;
 
 use super::{
     cancel::Cancel,
-    connection::{Config, GuardedConnection},
+    connection::Config,
     error::{Error, Kind},
-    meta,
     statement::{Answer, Batch},
 };
 use transaction::Opening;
@@ -82,8 +81,8 @@ impl Writer {
 
     /// As [`Writer::start`], with groups bounded so.
     pub(super) fn start_bounded(config: &Config, bounds: Bounds) -> Result<Self, Error> {
-        let connection = GuardedConnection::open_writer(config)?;
-        let revision = Arc::new(AtomicU64::new(meta::create(&connection)?));
+        let (connection, revision) = thread::open(config)?;
+        let revision = Arc::new(AtomicU64::new(revision));
         let (queue, requests) = mpsc::channel(config.queue_jobs);
         let runtime = tokio::runtime::Handle::current();
         let writer =

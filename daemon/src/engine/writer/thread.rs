@@ -114,8 +114,7 @@ impl WriterThread {
     /// The connection, opened anew if it was given up.
     pub(super) fn connection(&mut self) -> Result<&GuardedConnection, Error> {
         if self.connection.is_none() {
-            let connection = GuardedConnection::open_writer(&self.config)?;
-            let revision = meta::create(&connection)?;
+            let (connection, revision) = open(&self.config)?;
             self.committed_revision.store(revision, Ordering::Release);
             self.connection = Some(connection);
         }
@@ -144,8 +143,10 @@ impl WriterThread {
 
     /// Opens a transaction that holds the database's write lock.
     pub(super) fn begin(&mut self) -> Result<(), Error> {
+        if let Err(error) = self.connection()?.run("BEGIN IMMEDIATE;") {
+            return Err(error::locked_by_another_process(error, &self.config.path));
+        }
         let connection = self.connection()?;
-        connection.run("BEGIN IMMEDIATE;").map_err(error::locked_by_another_process)?;
         // Another program may have written it: a revision must never go back.
         match meta::revision(&connection.sqlite) {
             Ok(revision) => self.committed_revision.store(revision, Ordering::Release),
@@ -205,6 +206,15 @@ impl WriterThread {
             Outcome::TransactionLost(None, Error::internal("running the batch (a panic)"))
         })
     }
+}
+
+/// Opens the connection that writes. Returns the revision of the database, too.
+pub(super) fn open(config: &Config) -> Result<(GuardedConnection, u64), Error> {
+    let opened = GuardedConnection::open_writer(config).and_then(|connection| {
+        let revision = meta::create(&connection)?;
+        Ok((connection, revision))
+    });
+    opened.map_err(|error| error::locked_by_another_process(error, &config.path))
 }
 
 /// Moves the write-ahead log into the database file and empties it.
