@@ -33,7 +33,7 @@ const CLIENTS: usize = 64;
 
 /// How long they are at it, and how long at most until each has had an answer.
 const TIME: Duration = Duration::from_secs(4);
-const LONGEST_TIME: Duration = Duration::from_secs(15);
+const LONGEST_TIME: Duration = Duration::from_secs(30);
 
 /// Between two looks at the memory.
 const LOOK_EVERY: Duration = Duration::from_millis(10);

@@ -214,7 +214,7 @@ impl Stage {
             fs::copy(self.master(tables), folder.database()).expect("copy the database");
             self.current = Some((
                 tables,
-                Daemon::builder_in(&folder).arg("--drain-timeout").arg("2s").arg("--foreign-keys").start(),
+                Daemon::builder_in(&folder).arg("--drain-timeout").arg("500ms").arg("--foreign-keys").start(),
             ));
         }
         Ok(&self.current.as_ref().expect("one was just started").1)

@@ -95,17 +95,17 @@ pub(crate) const HOARDERS: &[Hoarder] = &[
     Hoarder {
         name: "messages of empty statements",
         run: |at, rounds| Box::pin(repeat(at, rounds, EMPTY_STATEMENTS)),
-        most_clients: 8,
+        most_clients: 4,
     },
     Hoarder {
         name: "messages of empty values",
         run: |at, rounds| Box::pin(repeat(at, rounds, EMPTY_VALUES)),
-        most_clients: 8,
+        most_clients: 4,
     },
     Hoarder {
         name: "messages of empty names",
         run: |at, rounds| Box::pin(repeat(at, rounds, EMPTY_NAMES)),
-        most_clients: 8,
+        most_clients: 4,
     },
     Hoarder {
         name: "1,000 calls whose answers are not taken",
