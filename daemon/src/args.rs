@@ -113,6 +113,10 @@ pub(crate) struct Arguments {
     /// Length of one text, blob or row in the database
     #[arg(long, value_name = "BYTES", default_value = "1000000000", value_parser = at_least::<65_536>, help_heading = LIMITS)]
     pub(crate) max_value_bytes: NonZeroUsize,
+    /// Size of the temporary files that SQLite keeps for sorts and the like, of all clients together. Once it is reached, the
+    /// statement whose files are the largest fails
+    #[arg(long, value_name = "BYTES", default_value = "4294967296", value_parser = at_least::<65_536>, help_heading = LIMITS)]
+    pub(crate) max_temp_bytes: NonZeroUsize,
 
     /// How long a session's write transaction may wait for its next request
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration, help_heading = TIMES)]
@@ -228,6 +232,7 @@ impl Arguments {
             max_sql_bytes: self.max_sql_bytes.get(),
             max_value_bytes: self.max_value_bytes.get(),
             max_answer_bytes: self.max_answer_bytes.get(),
+            temp_files: engine::TempFiles::limited_to(self.max_temp_bytes.get() as u64),
             queue_jobs: self.queue_jobs.get(),
             readers: self.readers.get(),
             inline_readers: self.threads().get(),

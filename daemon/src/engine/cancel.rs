@@ -13,7 +13,10 @@ use std::{
 
 use rusqlite::Connection;
 
-use super::error::{Error, Kind};
+use super::{
+    error::{Error, Kind},
+    temp_files,
+};
 
 /// How many virtual machine operations pass between two looks: some 10 to 50 µs, so that the look itself is not felt.
 const OPERATIONS_BETWEEN_LOOKS: i32 = 1_000;
@@ -155,7 +158,7 @@ impl Watch {
             watched.limit.filter(|(instant, _)| Instant::now() >= *instant).map(|(_, interruption)| interruption)
         });
         watched.interruption = interruption;
-        interruption.is_some()
+        interruption.is_some() || temp_files::is_over()
     }
 
     fn watched(&self) -> std::sync::MutexGuard<'_, Watched> {

@@ -3,6 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -13,7 +14,8 @@ use super::{
     cancel::Watch,
     error::{Error, Kind},
     policy::{Author, Policy},
-    sqlite3,
+    sqlite3::{self, vfs},
+    temp_files::{TempFiles, TempUser},
 };
 
 /// How durable a commit is when it is acknowledged (<https://sqlite.org/pragma.html#pragma_synchronous>).
@@ -44,6 +46,8 @@ pub(crate) struct Config {
     pub(crate) max_value_bytes: usize,
     /// All rows of a batch's answer.
     pub(crate) max_answer_bytes: usize,
+    /// SQLite's temporary files, and what they may take.
+    pub(crate) temp_files: TempFiles,
     /// Jobs that wait for the writer.
     pub(crate) queue_jobs: usize,
     /// Connections that read at once.
@@ -78,6 +82,8 @@ pub(super) struct GuardedConnection {
     pub(super) policy: Policy,
     /// Its progress handler.
     pub(super) watch: Watch,
+    /// Its temporary files.
+    pub(super) temp_files: Arc<TempUser>,
 }
 
 impl GuardedConnection {
@@ -161,14 +167,20 @@ impl GuardedConnection {
     }
 
     fn open(config: &Config, flags: OpenFlags) -> Result<Self, Error> {
-        let sqlite = Connection::open_with_flags(&config.path, flags)?;
+        vfs::register()?;
+        let sqlite = Connection::open_with_flags_and_vfs(&config.path, flags, vfs::NAME)?;
         sqlite.busy_timeout(BUSY_TIMEOUT)?;
         sqlite.set_prepared_statement_cache_capacity(CACHED_STATEMENTS);
         sqlite.set_limit(Limit::SQLITE_LIMIT_LENGTH, limit(config.max_value_bytes))?;
         sqlite.set_limit(Limit::SQLITE_LIMIT_SQL_LENGTH, limit(config.max_sql_bytes))?;
         sqlite.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
         sqlite.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
-        let connection = Self { sqlite, policy: Policy::new(&config.attach_folders), watch: Watch::default() };
+        let connection = Self {
+            sqlite,
+            policy: Policy::new(&config.attach_folders),
+            watch: Watch::default(),
+            temp_files: config.temp_files.user(),
+        };
         connection.policy.install(&connection.sqlite)?;
         connection.watch.install(&connection.sqlite)?;
         Ok(connection)

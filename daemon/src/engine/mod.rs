@@ -14,6 +14,7 @@ mod result_code;
 mod run;
 mod sqlite3;
 mod statement;
+mod temp_files;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -30,6 +31,8 @@ pub(crate) use statement::{
     Answer, Batch, BatchResult, Column, Mode, RequestId, Statement, StatementResult, Value, ValueRef,
 };
 pub(crate) use writer::{PendingAnswer, WriteTransaction, shutting_down};
+
+pub(crate) use temp_files::TempFiles;
 
 use readers::Readers;
 use writer::Writer;

@@ -139,6 +139,7 @@ fn run_prepared(
         connection.policy.set_author(Author::Vacuum);
     }
     let changes_before = sqlite.total_changes();
+    let temp_files = connection.temp_files.begin(prepared.readonly());
     match step(prepared, sink) {
         Ok(()) => {}
         // VACUUM gives no sign of itself before it is run, and in a transaction it fails before it has done anything.
@@ -150,7 +151,7 @@ fn run_prepared(
         {
             return Err(Stop::Needs(Access::OutsideTransaction));
         }
-        Err(error) => return Err(Stop::Failed(explain(connection, error))),
+        Err(error) => return Err(Stop::Failed(temp_files.explain(explain(connection, error)))),
     }
     if let Some(table) = &traits.defines
         && meta::is_referred_to_by(connection, table).map_err(Stop::Failed)?

@@ -16,6 +16,7 @@ mod repetition;
 mod revision;
 mod rollback;
 mod sqlite_features;
+mod temp_files;
 mod transactions;
 
 use std::{
@@ -29,7 +30,7 @@ use tempfile::TempDir;
 
 use super::{
     Answer, Batch, BatchResult, Cancel, Column, Config, Database, Error, Mode, PendingAnswer, RequestId, RowSink,
-    RowValues, Statement, StatementResult, Synchronous, Value, WriteTransaction,
+    RowValues, Statement, StatementResult, Synchronous, TempFiles, Value, WriteTransaction,
     readers::Readers,
     writer::{Bounds, Writer},
 };
@@ -71,6 +72,7 @@ impl Engine {
             max_sql_bytes: 1 << 20,
             max_value_bytes: 1 << 26,
             max_answer_bytes: 1 << 20,
+            temp_files: TempFiles::limited_to(4 << 30),
             queue_jobs: 1_024,
             readers: 2,
             inline_readers: 2,

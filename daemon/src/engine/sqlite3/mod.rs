@@ -1,4 +1,6 @@
-//! The two calls of SQLite's C interface that rusqlite does not offer. All `unsafe` of the project is in this file.
+//! What of SQLite's C interface rusqlite does not offer. All `unsafe` of the project is in this folder.
+
+pub(super) mod vfs;
 
 use rusqlite::{Connection, ffi};
 
