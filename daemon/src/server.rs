@@ -1,8 +1,12 @@
 //! Puts the parts together: opens the database, listens, serves, and takes everything down again in order.
 
-use std::{sync::Arc, time::SystemTime};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use anyhow::Context as _;
+use futures_util::FutureExt as _;
 use skylinedb::{
     proto::{FILE_DESCRIPTOR_SET, v1::skyline_db_service_server::SkylineDbServiceServer},
     scope::Places,
@@ -80,10 +84,23 @@ async fn serve(arguments: &Arguments, places: &Places, mut surroundings: Surroun
         ),
         lifecycle.run(signals),
         not_serving_when_draining(&lifecycle, health, &surroundings),
+        drain_when_failed(&lifecycle, &database),
     );
+    let failure = database.failure().now_or_never();
     tokio::task::spawn_blocking(move || database.close()).await.context("closing the database failed")?;
+    if let Some(error) = failure {
+        return Err(error).with_context(|| format!("the database {} cannot be served any more", path.display()));
+    }
     tracing::info!("Daemon stopped");
     Ok(())
+}
+
+/// Ends the daemon once nothing but errors can be answered any more.
+async fn drain_when_failed(lifecycle: &Lifecycle, database: &Database) {
+    tokio::select! {
+        _ = database.failure() => lifecycle.drain(Some(Duration::ZERO)),
+        () = lifecycle.closing().cancelled() => {}
+    }
 }
 
 async fn not_serving_when_draining(lifecycle: &Lifecycle, health: HealthReporter, surroundings: &Surroundings) {

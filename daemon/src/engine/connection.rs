@@ -14,7 +14,7 @@ use super::{
     cancel::Watch,
     error::{Error, Kind},
     policy::{Author, Policy},
-    sqlite3::{self, vfs},
+    sqlite3::{self, sigbus, vfs},
     temp_files::{TempFiles, TempUser},
 };
 
@@ -184,6 +184,16 @@ impl GuardedConnection {
         connection.policy.install(&connection.sqlite)?;
         connection.watch.install(&connection.sqlite)?;
         Ok(connection)
+    }
+}
+
+impl Drop for GuardedConnection {
+    fn drop(&mut self) {
+        // The last connection to close would copy the log into a file that has been truncated, and remove the log, in which the
+        // newest commits still are.
+        if sigbus::check().is_err() {
+            let _ = self.sqlite.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+        }
     }
 }
 

@@ -110,6 +110,12 @@ impl Database {
         self.readers.snapshot(cancel).await
     }
 
+    /// Waits until the database file is found to be truncated. From then on every request fails, and nothing is to be done but
+    /// to end the daemon.
+    pub(crate) async fn failure(&self) -> Error {
+        sqlite3::sigbus::struck().await
+    }
+
     /// Finishes what is in the writer's queue, checkpoints and closes. Blocks until that is done.
     pub(crate) fn close(&self) {
         self.readers.close();

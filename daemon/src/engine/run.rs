@@ -7,6 +7,7 @@ use super::{
     error::{Error, Kind},
     meta,
     policy::{Author, Traits},
+    sqlite3::sigbus,
     statement::{Column, Statement, StatementResult, Value, ValueRef},
 };
 
@@ -85,6 +86,17 @@ impl RowValues<'_> {
 
 /// Runs a statement. The connection's watch and author are the caller's.
 pub(super) fn run(
+    connection: &GuardedConnection,
+    statement: &Statement,
+    access: Access,
+    sink: &mut dyn RowSink,
+) -> Result<Ran, Stop> {
+    let outcome = run_on_whole_file(connection, statement, access, sink);
+    sigbus::check().map_err(Stop::Failed)?;
+    outcome
+}
+
+fn run_on_whole_file(
     connection: &GuardedConnection,
     statement: &Statement,
     access: Access,
@@ -346,6 +358,7 @@ fn step(prepared: &mut CachedStatement<'_>, sink: &mut dyn RowSink) -> Result<()
             is_described = true;
         }
         sink.row(&RowValues { row, columns })?;
+        sigbus::check()?; // before the client gets more of them
     }
     drop(rows);
     if !is_described && prepared.column_count() > 0 {

@@ -1,5 +1,7 @@
 //! What of SQLite's C interface rusqlite does not offer. All `unsafe` of the project is in this folder.
 
+#[cfg_attr(windows, path = "sigbus/windows.rs")]
+pub(super) mod sigbus;
 pub(super) mod vfs;
 
 use rusqlite::{Connection, ffi};

@@ -15,7 +15,10 @@ use std::{
 
 use rusqlite::ffi;
 
-use super::super::{error::Error, temp_files::TempFile};
+use super::{
+    super::{error::Error, temp_files::TempFile},
+    sigbus,
+};
 
 /// The name by which connections ask for it.
 pub(in super::super) const NAME: &CStr = c"skylinedb";
@@ -64,7 +67,7 @@ static METHODS: ffi::sqlite3_io_methods = ffi::sqlite3_io_methods {
     xUnfetch: Some(unfetch),
 };
 
-/// Makes SQLite know the shim, once a process.
+/// Makes SQLite know the shim, and watches for files that shrink while they are mapped; once a process.
 pub(in super::super) fn register() -> Result<(), Error> {
     static REGISTERED: OnceLock<c_int> = OnceLock::new();
     match *REGISTERED.get_or_init(register_once) {
@@ -80,6 +83,7 @@ fn register_once() -> c_int {
     let Some(found) = (unsafe { default.as_ref() }) else { return ffi::SQLITE_NOTFOUND };
     let Ok(offset) = c_int::try_from(INNER_OFFSET) else { return ffi::SQLITE_INTERNAL };
     DEFAULT.store(default, Ordering::Release);
+    sigbus::install(default);
     // The default VFS's other functions take nothing from the struct that they are given but `pAppData` and `mxPathname`,
     // which are copied, so they may stay as they are.
     let shim = ffi::sqlite3_vfs {
