@@ -65,6 +65,28 @@ async fn an_answer_can_be_too_long() {
 }
 
 #[tokio::test]
+async fn a_sort_can_be_too_large() {
+    let (daemon, client) = daemon(&["--max-temp-bytes", "1048576"]).await;
+    let sort = |rows| {
+        format!(
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {rows})
+             SELECT length(b) FROM (SELECT randomblob(1000) AS b FROM n) ORDER BY b LIMIT 1 OFFSET {rows} - 1"
+        )
+    };
+    for _ in 0..2 {
+        let error = client.execute(&sort(20_000), params![]).await.expect_err("20 MB");
+        assert_limit(error, RESOURCE_EXHAUSTED, "--max-temp-bytes");
+        client.execute(&sort(100), params![]).await.expect("100 KB");
+    }
+    let error = client.query(&sort(20_000), params![]).await.err().expect("20 MB");
+    assert_limit(error, RESOURCE_EXHAUSTED, "--max-temp-bytes");
+    client.execute("CREATE TABLE t(x)", params![]).await.expect("a table");
+    let insert = format!("INSERT INTO t {}", sort(20_000));
+    assert_limit(client.execute(&insert, params![]).await.expect_err("20 MB"), RESOURCE_EXHAUSTED, "--max-temp-bytes");
+    lives_on(&daemon).await;
+}
+
+#[tokio::test]
 async fn a_batch_can_have_too_many_statements_or_none() {
     const MOST: usize = 100_000;
     let (daemon, client) = daemon(&[]).await;

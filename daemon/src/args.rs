@@ -113,6 +113,10 @@ pub(crate) struct Arguments {
     /// Length of one text, blob or row in the database
     #[arg(long, value_name = "BYTES", default_value = "1000000000", value_parser = at_least::<65_536>, help_heading = LIMITS)]
     pub(crate) max_value_bytes: NonZeroUsize,
+    /// Size of the temporary files that SQLite keeps for sorts and the like, of all clients together. Once it is reached, the
+    /// statement whose files are the largest fails
+    #[arg(long, value_name = "BYTES", default_value = "4294967296", value_parser = at_least::<65_536>, help_heading = LIMITS)]
+    pub(crate) max_temp_bytes: NonZeroUsize,
 
     /// Memory of SQLite: all statements together, page caches included. One statement may take a quarter of it
     #[arg(long, value_name = "BYTES", default_value = "1073741824", value_parser = at_least::<67_108_864>, help_heading = LIMITS)]
@@ -245,6 +249,7 @@ impl Arguments {
             max_wal_bytes: self.max_wal_bytes.get() as u64,
             snapshot_timeout: self.snapshot_timeout,
             schema: engine::SchemaGeneration::default(),
+            temp_files: engine::TempFiles::limited_to(self.max_temp_bytes.get() as u64),
             queue_jobs: self.queue_jobs.get(),
             readers: self.readers.get(),
             inline_readers: self.threads().get(),

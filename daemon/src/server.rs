@@ -1,6 +1,9 @@
 //! Puts the parts together: opens the database, listens, serves, and takes everything down again in order.
 
-use std::{sync::Arc, time::SystemTime};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use anyhow::{Context as _, bail};
 use skylinedb::{
@@ -91,6 +94,7 @@ async fn serve(
         ),
         lifecycle.run(),
         lifecycle.part("reporting health", not_serving_when_draining(lifecycle, health, &surroundings)),
+        fail_with_database(lifecycle, &database),
     );
     tokio::task::spawn_blocking(move || database.close()).await.context("closing the database failed")?;
     if let Some(reason) = lifecycle.failure() {
@@ -98,6 +102,14 @@ async fn serve(
     }
     tracing::info!("Daemon stopped");
     Ok(())
+}
+
+/// Ends the daemon once nothing but errors can be answered any more.
+async fn fail_with_database(lifecycle: &Lifecycle, database: &Database) {
+    tokio::select! {
+        error = database.failure() => lifecycle.fail(&error.message),
+        () = lifecycle.closing().cancelled() => {}
+    }
 }
 
 async fn not_serving_when_draining(lifecycle: &Lifecycle, health: HealthReporter, surroundings: &Surroundings) {

@@ -18,7 +18,8 @@ use super::{
     cancel::Watch,
     error::{Error, Kind},
     policy::{Author, Policy},
-    sqlite3::{self, memory},
+    sqlite3::{self, memory, sigbus, vfs},
+    temp_files::{TempFiles, TempUser},
 };
 
 /// How durable a commit is when it is acknowledged (<https://sqlite.org/pragma.html#pragma_synchronous>).
@@ -51,6 +52,8 @@ pub(crate) struct Config {
     pub(crate) max_memory_bytes: usize,
     /// All rows of a batch's answer.
     pub(crate) max_answer_bytes: usize,
+    /// SQLite's temporary files, and what they may take.
+    pub(crate) temp_files: TempFiles,
     /// Jobs that wait for the writer.
     pub(crate) queue_jobs: usize,
     /// Connections that read at once.
@@ -116,6 +119,8 @@ pub(super) struct GuardedConnection {
     pub(super) schema: SchemaGeneration,
     /// The generation of the schema that SQLite has read on this connection.
     schema_seen: AtomicU64,
+    /// Its temporary files.
+    pub(super) temp_files: Arc<TempUser>,
 }
 
 /// Counts the changes of the database's schema that go through the daemon. What is known of a statement holds for one
@@ -238,7 +243,8 @@ impl GuardedConnection {
     fn open(config: &Config, flags: OpenFlags) -> Result<Self, Error> {
         memory::install().map_err(|code| Error::internal(format_args!("setting SQLite's allocator (code {code})")))?;
         memory::set_limit(config.max_memory_bytes);
-        let sqlite = Connection::open_with_flags(&config.path, flags)?;
+        vfs::register()?;
+        let sqlite = Connection::open_with_flags_and_vfs(&config.path, flags, vfs::NAME)?;
         sqlite.busy_timeout(BUSY_TIMEOUT)?;
         sqlite.set_prepared_statement_cache_capacity(CACHED_STATEMENTS);
         sqlite.set_limit(Limit::SQLITE_LIMIT_LENGTH, limit(config.max_value_bytes))?;
@@ -253,10 +259,21 @@ impl GuardedConnection {
             changes_schema: Cell::new(false),
             schema: config.schema.clone(),
             schema_seen: AtomicU64::new(NO_SCHEMA),
+            temp_files: config.temp_files.user(),
         };
         connection.policy.install(&connection.sqlite)?;
         connection.watch.install(&connection.sqlite, OPERATIONS_BETWEEN_LOOKS)?;
         Ok(connection)
+    }
+}
+
+impl Drop for GuardedConnection {
+    fn drop(&mut self) {
+        // The last connection to close would copy the log into a file that has been truncated, and remove the log, in which the
+        // newest commits still are.
+        if sigbus::check().is_err() {
+            let _ = self.sqlite.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+        }
     }
 }
 

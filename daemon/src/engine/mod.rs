@@ -15,6 +15,7 @@ mod result_code;
 mod run;
 mod sqlite3;
 mod statement;
+mod temp_files;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -35,6 +36,8 @@ pub(crate) use statement::{
     Answer, Batch, BatchResult, Column, Mode, RequestId, Statement, StatementResult, Value, ValueRef,
 };
 pub(crate) use writer::{PendingAnswer, WriteTransaction, shutting_down};
+
+pub(crate) use temp_files::TempFiles;
 
 use readers::Readers;
 use writer::Writer;
@@ -117,6 +120,12 @@ impl Database {
     pub(crate) async fn begin_read(&self, cancel: &Cancel) -> Result<Snapshot, Error> {
         let (readers, own) = (Arc::clone(&self.readers), cancel.clone());
         cancel.in_time(async move { readers.snapshot(&own).await }).await
+    }
+
+    /// Waits until the database file is found to be truncated. From then on every request fails, and nothing is to be done but
+    /// to end the daemon.
+    pub(crate) async fn failure(&self) -> Error {
+        sqlite3::sigbus::struck().await
     }
 
     /// Finishes what is in the writer's queue, checkpoints and closes. Blocks until that is done.

@@ -10,7 +10,10 @@ use super::{
     error::{Error, Kind},
     meta,
     policy::{Author, Traits},
-    sqlite3::memory::{Allowance, Refusal},
+    sqlite3::{
+        memory::{Allowance, Refusal},
+        sigbus,
+    },
     statement::{Column, Statement, StatementResult, Value, ValueRef},
 };
 
@@ -110,6 +113,17 @@ pub(super) fn run(
     access: Access,
     sink: &mut dyn RowSink,
 ) -> Result<Ran, Stop> {
+    let outcome = run_on_whole_file(connection, statement, access, sink);
+    sigbus::check().map_err(Stop::Failed)?;
+    outcome
+}
+
+fn run_on_whole_file(
+    connection: &GuardedConnection,
+    statement: &Statement,
+    access: Access,
+    sink: &mut dyn RowSink,
+) -> Result<Ran, Stop> {
     connection.refresh_schema().map_err(Stop::Failed)?;
     let mut prepared = prepare(connection, &statement.sql).map_err(Stop::Failed)?;
     if prepared.traits.tells_of_schema {
@@ -163,6 +177,7 @@ fn run_prepared(
         connection.policy.set_author(Author::Vacuum);
     }
     let changes_before = sqlite.total_changes();
+    let temp_files = connection.temp_files.begin(prepared.readonly());
     match step(connection, prepared, sink) {
         Ok(()) => {}
         // VACUUM gives no sign of itself before it is run, and in a transaction it fails before it has done anything.
@@ -174,7 +189,7 @@ fn run_prepared(
         {
             return Err(Stop::Needs(Access::OutsideTransaction));
         }
-        Err(error) => return Err(Stop::Failed(error)),
+        Err(error) => return Err(Stop::Failed(temp_files.explain(error))),
     }
     if traits.changes_schema || access == Access::OutsideTransaction {
         connection.changes_schema.set(true);
@@ -408,6 +423,7 @@ fn step(
             }
             sink.row(&RowValues { row, columns })
         })?;
+        sigbus::check()?; // before the client gets more of them
     }
     drop(rows);
     drop(allowance);

@@ -12,7 +12,7 @@ use std::{
 
 use rusqlite::{Connection, InterruptHandle};
 
-use super::{Cancel, Interruption};
+use super::{super::temp_files, Cancel, Interruption};
 
 /// How often the thread looks at what is running. A look is a lock a connection.
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
@@ -84,7 +84,7 @@ impl Watch {
 
     /// Looks whether the running request must end.
     pub(in super::super) fn look(&self) -> bool {
-        self.watched().look()
+        self.watched().look() || temp_files::is_over()
     }
 
     fn watched(&self) -> MutexGuard<'_, Watched> {

@@ -1,6 +1,9 @@
 //! What rusqlite does not offer of SQLite's C interface. All `unsafe` of the project is in this folder.
 
 pub(super) mod memory;
+#[cfg_attr(windows, path = "sigbus/windows.rs")]
+pub(super) mod sigbus;
+pub(super) mod vfs;
 
 use rusqlite::{Connection, ffi};
 

@@ -17,6 +17,7 @@ mod repetition;
 mod revision;
 mod rollback;
 mod sqlite_features;
+mod temp_files;
 mod transactions;
 
 use std::{
@@ -30,7 +31,8 @@ use tempfile::TempDir;
 
 use super::{
     Answer, Batch, BatchResult, Cancel, Column, Config, Database, Error, Kind, Mode, PendingAnswer, Read, RequestId,
-    Route, RowSink, RowValues, SchemaGeneration, Statement, StatementResult, Synchronous, Value, WriteTransaction,
+    Route, RowSink, RowValues, SchemaGeneration, Statement, StatementResult, Synchronous, TempFiles, Value,
+    WriteTransaction,
     readers::Readers,
     writer::{Bounds, Writer},
 };
@@ -72,6 +74,7 @@ impl Engine {
             max_sql_bytes: 1 << 20,
             max_value_bytes: 1 << 26,
             max_answer_bytes: 1 << 20,
+            temp_files: TempFiles::limited_to(4 << 30),
             queue_jobs: 1_024,
             readers: 2,
             inline_readers: 2,

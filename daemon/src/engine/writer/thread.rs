@@ -20,6 +20,7 @@ use super::{
         connection::{Config, GuardedConnection},
         error::{self, Error},
         meta,
+        sqlite3::sigbus,
     },
     Job, Request,
     batch::{self, Outcome, Terms},
@@ -75,7 +76,9 @@ impl WriterThread {
                 Request::Transaction(opening) => self.transaction(opening),
             }
         }
-        if let Some(connection) = &self.connection {
+        if let Some(connection) = &self.connection
+            && sigbus::check().is_ok()
+        {
             checkpoint(connection);
         }
     }
@@ -143,6 +146,7 @@ impl WriterThread {
 
     /// Opens a transaction that holds the database's write lock.
     pub(super) fn begin(&mut self) -> Result<(), Error> {
+        sigbus::check()?;
         if let Err(error) = self.connection()?.run("BEGIN IMMEDIATE;") {
             return Err(error::locked_by_another_process(error, &self.config.path));
         }
@@ -176,6 +180,8 @@ impl WriterThread {
         if is_new {
             meta::set_revision(connection, revision)?;
         }
+        // What it has written may come from what is no longer in the file.
+        sigbus::check()?;
         let changes_schema = connection.changes_schema.replace(false);
         if changes_schema {
             connection.schema.advance();
@@ -185,6 +191,7 @@ impl WriterThread {
             connection.schema.advance();
         }
         committed?;
+        sigbus::check()?;
         self.committed_revision.store(revision, Ordering::Release);
         Ok(())
     }

@@ -1,0 +1,15 @@
+//! On Windows no program can truncate a file that is mapped.
+
+use rusqlite::ffi;
+
+use super::super::error::Error;
+
+pub(in super::super) const fn check() -> Result<(), Error> {
+    Ok(())
+}
+
+pub(in super::super) async fn struck() -> Error {
+    std::future::pending().await
+}
+
+pub(super) const fn install(_: *mut ffi::sqlite3_vfs) {}
