@@ -79,16 +79,23 @@ async fn serve(arguments: &Arguments, places: &Places, mut surroundings: Surroun
             &lifecycle
         ),
         lifecycle.run(signals),
-        not_serving_when_draining(&lifecycle, health, &surroundings),
+        not_serving_when_draining(&lifecycle, &database, health, &surroundings),
     );
     tokio::task::spawn_blocking(move || database.close()).await.context("closing the database failed")?;
     tracing::info!("Daemon stopped");
     Ok(())
 }
 
-async fn not_serving_when_draining(lifecycle: &Lifecycle, health: HealthReporter, surroundings: &Surroundings) {
-    lifecycle.draining().cancelled().await;
-    surroundings.stopping();
+async fn not_serving_when_draining(
+    lifecycle: &Lifecycle,
+    database: &Database,
+    health: HealthReporter,
+    surroundings: &Surroundings,
+) {
+    tokio::select! {
+        () = lifecycle.draining().cancelled() => surroundings.stopping(),
+        reason = database.failed() => tracing::error!("{reason}"),
+    }
     health.set_not_serving::<SkylineDb>().await;
     health.set_service_status("", tonic_health::ServingStatus::NotServing).await;
 }

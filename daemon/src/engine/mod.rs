@@ -64,9 +64,10 @@ impl Database {
         self.writer.revision()
     }
 
-    /// Whether the batch consists of reads only, and so is for [`Database::read`].
+    /// Whether the batch consists of reads only, and so is for [`Database::read`]. One that may be a repetition is not: the
+    /// writer has the stored answers.
     pub(crate) fn is_read(&self, batch: &Batch) -> bool {
-        self.readers.can_run(batch)
+        batch.request.is_none() && self.readers.can_run(batch)
     }
 
     /// For short reads here and now, without waiting for anything.
@@ -81,9 +82,10 @@ impl Database {
         self.readers.batch(batch, cancel, revision).await
     }
 
-    /// Puts a batch into the writer's queue. The answer comes when it is committed.
-    pub(crate) async fn submit(&self, batch: Batch, cancel: Cancel) -> Result<PendingAnswer, Error> {
-        self.writer.submit(batch, cancel).await
+    /// Puts a batch into the writer's queue, in the order of the calls. The answer comes when it is committed, or when its
+    /// time is up.
+    pub(crate) fn submit(&self, batch: Batch, cancel: Cancel) -> PendingAnswer {
+        self.writer.submit(batch, cancel)
     }
 
     /// Runs one statement that reads, and hands its rows to a sink.
@@ -104,6 +106,11 @@ impl Database {
     /// Opens a transaction that reads one snapshot.
     pub(crate) async fn begin_read(&self, cancel: &Cancel) -> Result<Snapshot, Error> {
         self.readers.snapshot(cancel).await
+    }
+
+    /// Ends when the database can no longer be written though it was not closed, with the reason. Otherwise never.
+    pub(crate) async fn failed(&self) -> String {
+        self.writer.failed().await
     }
 
     /// Finishes what is in the writer's queue, checkpoints and closes. Blocks until that is done.

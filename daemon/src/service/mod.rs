@@ -16,7 +16,7 @@ use std::{
 use futures_util::Stream;
 use skylinedb::proto::v1 as proto;
 use tokio::sync::{Semaphore, mpsc};
-use tonic::{Request, Response, Status, Streaming, metadata::MetadataMap};
+use tonic::{Extensions, Request, Response, Status, Streaming, metadata::MetadataMap};
 
 pub(crate) use dispatch::{Dispatch, peer_not_allowed};
 
@@ -110,8 +110,7 @@ impl Service {
             };
             return result.map(translate::execute_response);
         }
-        let pending = self.database.submit(batch, cancel).await?;
-        translate::answer(pending.await.unwrap_or_else(|_| Err(shutting_down())))
+        translate::answer(self.database.submit(batch, cancel).await)
     }
 
     fn query_statement(&self, request: proto::QueryRequest) -> Result<Statement, Error> {
@@ -157,9 +156,9 @@ impl proto::skyline_db_service_server::SkylineDbService for Service {
         request: Request<proto::ExecuteRequest>,
     ) -> Result<Response<proto::ExecuteResponse>, Status> {
         let (_work, _use) = (self.begin_work()?, self.lifecycle.begin_use());
-        let (metadata, _, request) = request.into_parts();
+        let (metadata, extensions, request) = request.into_parts();
         let batch = self.batch(request)?;
-        let cancel = Cancel::at(deadline(&metadata));
+        let cancel = Cancel::of(client(&extensions), deadline(&metadata));
         let gone = cancel.on_drop();
         let mut executed = std::pin::pin!(self.execute_batch(batch, cancel));
         let in_time = self.lifecycle.cut().run_until_cancelled(executed.as_mut()).await;
@@ -177,9 +176,9 @@ impl proto::skyline_db_service_server::SkylineDbService for Service {
 
     async fn query(&self, request: Request<proto::QueryRequest>) -> Result<Response<Self::QueryStream>, Status> {
         let work = (self.begin_work()?, self.lifecycle.begin_use());
-        let (metadata, _, request) = request.into_parts();
+        let (metadata, extensions, request) = request.into_parts();
         let statement = self.query_statement(request)?;
-        let cancel = Cancel::at(deadline(&metadata));
+        let cancel = Cancel::of(client(&extensions), deadline(&metadata));
         let now = OneChunk::answer(&mut self.database.short_reads(), &statement, &cancel, true);
         if let Some(answer) = now {
             return Ok(Response::new(Box::pin(futures_util::stream::iter([Ok(answer?)]))));
@@ -215,7 +214,8 @@ impl proto::skyline_db_service_server::SkylineDbService for Service {
         if let Some(peer) = request.extensions().get::<Peer>() {
             peer.log("a session begins");
         }
-        let session = Box::new(Session::new(self.clone(), request.into_inner(), permit)); // it is moved with every answer
+        let client = client(request.extensions());
+        let session = Box::new(Session::new(self.clone(), request.into_inner(), permit, client)); // it is moved with every answer
         let stream = futures_util::stream::unfold(session, |mut session| async {
             let response = session.next().await?;
             Some((response, session))
@@ -237,6 +237,11 @@ impl proto::skyline_db_service_server::SkylineDbService for Service {
 /// The error of a request that the daemon itself has given up, because its drain is over.
 fn given_up(error: Error) -> Error {
     if error.kind == Kind::Cancelled { shutting_down() } else { error }
+}
+
+/// Who has sent a request.
+fn client(extensions: &Extensions) -> Option<Arc<str>> {
+    extensions.get::<Peer>().map(|peer| Arc::clone(&peer.name))
 }
 
 /// The deadline that a client has set for its call, if it has.

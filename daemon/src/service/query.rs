@@ -125,8 +125,10 @@ impl RowChunks {
     pub(super) async fn next(&mut self) -> Result<Option<proto::QueryResponse>, Error> {
         loop {
             let Some(query) = &mut self.query else {
-                // The query has ended, and with it the sink: what is left in the channel is all there is.
-                return match self.chunks.recv().await {
+                // The query has ended, and with it the sink: what is left in the channel is all there is. One that was given up
+                // may still hold the sink, because SQLite cannot be stopped everywhere.
+                let chunk = if self.outcome.is_err() { self.chunks.try_recv().ok() } else { self.chunks.recv().await };
+                return match chunk {
                     Some(chunk) => Ok(Some(chunk)),
                     None => std::mem::replace(&mut self.outcome, Ok(())).map(|()| None),
                 };

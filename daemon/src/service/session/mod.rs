@@ -8,7 +8,7 @@ mod ordered;
 mod request;
 mod transaction;
 
-use std::{collections::VecDeque, time::Instant};
+use std::{collections::VecDeque, sync::Arc, time::Instant};
 
 use futures_util::FutureExt as _;
 use skylinedb::proto::v1::{self as proto, session_request::Request as RequestKind, session_response::Response};
@@ -49,6 +49,8 @@ pub(super) struct Session {
     held: Option<Request>,
     ordered: Ordered,
     independent: Independent,
+    /// Whose session it is.
+    client: Option<Arc<str>>,
     /// Answers that are to be sent.
     ready: VecDeque<proto::SessionResponse>,
     _permit: OwnedSemaphorePermit,
@@ -67,6 +69,7 @@ impl Session {
         service: Service,
         requests: Streaming<proto::SessionRequest>,
         permit: OwnedSemaphorePermit,
+        client: Option<Arc<str>>,
     ) -> Self {
         let using = service.lifecycle.begin_use();
         Self {
@@ -79,6 +82,7 @@ impl Session {
             held: None,
             ordered: Ordered::default(),
             independent: Independent::default(),
+            client,
             ready: VecDeque::new(),
             _permit: permit,
             _use: using,
@@ -112,7 +116,7 @@ impl Session {
 
     async fn next_answer(&mut self) -> Result<Option<proto::SessionResponse>, Status> {
         loop {
-            self.advance().await;
+            self.advance();
             if let Some(answer) = self.ready.pop_front() {
                 return Ok(Some(answer));
             }
@@ -187,14 +191,14 @@ impl Session {
     }
 
     /// Brings the requests that were taken as far as they can go now.
-    async fn advance(&mut self) {
+    fn advance(&mut self) {
         loop {
             self.answer_short_reads();
             let Some(request) = self.held.take() else { return };
             let stays = if request.independent {
-                self.independent.start(&self.service, request).await
+                self.independent.start(&self.service, request)
             } else {
-                self.ordered.start(&self.service, request).await
+                self.ordered.start(&self.service, request)
             };
             if stays.is_some() {
                 self.held = stays;
@@ -217,7 +221,8 @@ impl Session {
             }
             let Some((arrival, request)) = self.taken.pop_front() else { return };
             let (id, may_be_answered) = (request.id, request.independent || self.ordered.may_answer());
-            let accepted = Request::accept(request, arrival, &self.service, self.ordered.is_in_transaction());
+            let client = self.client.clone();
+            let accepted = Request::accept(request, arrival, client, &self.service, self.ordered.is_in_transaction());
             let answer = match accepted {
                 Err(error) => Some(Err(error)),
                 Ok(request) => {
