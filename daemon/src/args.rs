@@ -131,6 +131,9 @@ pub(crate) struct Arguments {
     /// How long a session's write transaction may last
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration, help_heading = TIMES)]
     pub(crate) transaction_timeout: Duration,
+    /// How long a batch outside of transactions may run while other writes wait for it
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration, help_heading = TIMES)]
+    pub(crate) batch_timeout: Duration,
     /// How long a session's read transaction may wait for its next request
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration, help_heading = TIMES)]
     pub(crate) snapshot_idle_timeout: Duration,
@@ -255,6 +258,7 @@ impl Arguments {
             inline_readers: self.threads().get(),
             transaction_idle_timeout: self.transaction_idle_timeout,
             transaction_timeout: self.transaction_timeout,
+            batch_timeout: self.batch_timeout,
         })
     }
 }

@@ -1,9 +1,6 @@
 //! Puts the parts together: opens the database, listens, serves, and takes everything down again in order.
 
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{sync::Arc, time::SystemTime};
 
 use anyhow::{Context as _, bail};
 use skylinedb::{
@@ -108,6 +105,7 @@ async fn serve(
 async fn fail_with_database(lifecycle: &Lifecycle, database: &Database) {
     tokio::select! {
         error = database.failure() => lifecycle.fail(&error.message),
+        reason = database.failed() => lifecycle.fail(&reason),
         () = lifecycle.closing().cancelled() => {}
     }
 }

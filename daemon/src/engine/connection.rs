@@ -33,6 +33,17 @@ pub(crate) enum Synchronous {
     Off,
 }
 
+impl Synchronous {
+    /// What SQLite calls it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Full => "FULL",
+            Self::Normal => "NORMAL",
+            Self::Off => "OFF",
+        }
+    }
+}
+
 /// The engine's settings.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
@@ -70,6 +81,8 @@ pub(crate) struct Config {
     pub(crate) transaction_idle_timeout: Duration,
     /// See `transaction_idle_timeout`.
     pub(crate) transaction_timeout: Duration,
+    /// How long a batch outside of transactions may run while others wait for the writer.
+    pub(crate) batch_timeout: Duration,
 }
 
 /// How long a connection waits for another process's lock before it gives up with SQLITE_BUSY.
@@ -156,12 +169,7 @@ impl GuardedConnection {
                 ),
             ));
         }
-        let synchronous = match config.synchronous {
-            Synchronous::Full => "FULL",
-            Synchronous::Normal => "NORMAL",
-            Synchronous::Off => "OFF",
-        };
-        connection.sqlite.pragma_update(None, "synchronous", synchronous)?;
+        connection.sqlite.pragma_update(None, "synchronous", config.synchronous.name())?;
         connection.sqlite.pragma_update(None, "foreign_keys", config.foreign_keys)?;
         connection.sqlite.pragma_update(None, "journal_size_limit", WAL_SIZE_LIMIT_BYTES)?;
         Ok(connection)
@@ -206,6 +214,14 @@ impl GuardedConnection {
         self.watch.pause(false);
         self.policy.set_author(author);
         outcome.map_err(Error::from)
+    }
+
+    /// Whether a batch has attached a file.
+    pub(super) fn has_attached(&self) -> Result<bool, Error> {
+        self.as_daemon(|sqlite| {
+            let ask = "SELECT EXISTS (SELECT 1 FROM pragma_database_list WHERE name NOT IN ('main', 'temp'));";
+            prepare_own(sqlite, ask)?.query_row([], |row| row.get(0))
+        })
     }
 
     /// Lets go of every file that a batch has attached.

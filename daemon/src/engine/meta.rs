@@ -11,36 +11,89 @@ use super::{
     statement::{Batch, Mode, Value},
 };
 
-/// Answers that are kept for repeated requests; the oldest go first.
-const KEPT_ANSWERS: i64 = 100_000;
-
 /// Bytes that a request id may have.
 pub(crate) const MAX_REQUEST_ID_BYTES: usize = 128;
 
-/// Makes the tables if they are not there. Returns the revision.
-pub(super) fn create(connection: &GuardedConnection) -> Result<u64, Error> {
-    connection.sqlite.execute_batch(
-        "BEGIN IMMEDIATE;
-         CREATE TABLE IF NOT EXISTS skylinedb_meta (
-             id INTEGER PRIMARY KEY CHECK (id = 1),
-             revision INTEGER NOT NULL
-         ) STRICT;
-         INSERT OR IGNORE INTO skylinedb_meta (id, revision) VALUES (1, 0);
-         CREATE TABLE IF NOT EXISTS skylinedb_requests (
-             id INTEGER PRIMARY KEY,
-             request_id TEXT NOT NULL UNIQUE,
-             fingerprint BLOB NOT NULL,
-             answer BLOB NOT NULL
-         ) STRICT;
-         COMMIT",
-    )?;
-    revision(&connection.sqlite)
+/// What is kept of answers to requests that may be repeated; the oldest go first.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct KeptAnswers {
+    /// How many.
+    pub(super) answers: i64,
+    /// How large they may be together.
+    pub(super) bytes: i64,
+    /// How large one may be.
+    pub(super) answer_bytes: usize,
 }
+
+impl Default for KeptAnswers {
+    fn default() -> Self {
+        Self { answers: 100_000, bytes: 256 << 20, answer_bytes: 1 << 20 }
+    }
+}
+
+/// `bytes_before` counts all answers before this one, those that have been removed as well: so the oldest that are too many
+/// can be found without a scan.
+const CREATE_REQUESTS: &str = "
+    CREATE TABLE IF NOT EXISTS skylinedb_requests (
+        id INTEGER PRIMARY KEY,
+        request_id TEXT NOT NULL UNIQUE,
+        bytes_before INTEGER NOT NULL,
+        fingerprint BLOB NOT NULL,
+        answer BLOB NOT NULL
+    ) STRICT;";
+
+const CREATE_META: &str = "
+    CREATE TABLE IF NOT EXISTS skylinedb_meta (
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        revision INTEGER NOT NULL
+    ) STRICT;";
+
+/// Makes the tables if they are not there; then the revision is this one. Returns the revision.
+pub(super) fn create(connection: &GuardedConnection, revision: u64) -> Result<u64, Error> {
+    connection.run("BEGIN IMMEDIATE;")?;
+    let created = create_in_transaction(connection, revision).and_then(|()| {
+        let found = find_revision(&connection.sqlite)?;
+        connection.run("COMMIT;")?;
+        found.ok_or_else(|| Error::internal("making skylinedb_meta"))
+    });
+    if created.is_err() && connection.in_transaction() {
+        connection.run("ROLLBACK;")?;
+    }
+    created
+}
+
+/// As [`create`], in the open transaction.
+pub(super) fn create_in_transaction(connection: &GuardedConnection, revision: u64) -> Result<(), Error> {
+    connection.as_daemon(|sqlite| {
+        sqlite.execute_batch(CREATE_META)?;
+        sqlite
+            .execute("INSERT OR IGNORE INTO skylinedb_meta (id, revision) VALUES (1, ?1)", [revision.cast_signed()])?;
+        // A file of an earlier version has another table, which can do without: it is for repetitions only.
+        let columns = "SELECT count(*) FROM pragma_table_info('skylinedb_requests') WHERE name = 'bytes_before'";
+        if sqlite.query_row(columns, [], |row| row.get::<_, i64>(0))? == 0 {
+            sqlite.execute_batch("DROP TABLE IF EXISTS skylinedb_requests")?;
+        }
+        sqlite.execute_batch(CREATE_REQUESTS)
+    })
+}
+
+/// The revision, if the table is there and has it: other programs may remove what they like.
+pub(super) fn find_revision(connection: &Connection) -> Result<Option<u64>, Error> {
+    match prepare_own(connection, REVISION).and_then(|mut select| select.query_row([], |row| row.get::<_, i64>(0))) {
+        Ok(revision) => Ok(Some(revision.cast_unsigned())),
+        Err(rusqlite::Error::QueryReturnedNoRows) => Ok(None),
+        Err(error) => {
+            let error = Error::from(error);
+            if error.kind == Kind::NotFound { Ok(None) } else { Err(error) }
+        }
+    }
+}
+
+const REVISION: &str = "SELECT revision FROM skylinedb_meta WHERE id = 1;";
 
 /// The revision of the snapshot that the connection sees.
 pub(super) fn revision(connection: &Connection) -> Result<u64, Error> {
-    let revision: i64 = prepare_own(connection, "SELECT revision FROM skylinedb_meta WHERE id = 1;")?
-        .query_row([], |row| row.get(0))?;
+    let revision: i64 = prepare_own(connection, REVISION)?.query_row([], |row| row.get(0))?;
     Ok(revision.cast_unsigned())
 }
 
@@ -55,11 +108,19 @@ pub(super) fn set_revision(connection: &GuardedConnection, revision: u64) -> Res
 
 /// The stored answer to an earlier request with this id, if there was one.
 pub(super) fn stored_answer(connection: &GuardedConnection, id: &str, batch: &Batch) -> Result<Option<Vec<u8>>, Error> {
-    let stored: Option<(Vec<u8>, Vec<u8>)> = connection.as_daemon(|sqlite| {
+    let select = |sqlite: &Connection| {
         prepare_own(sqlite, "SELECT fingerprint, answer FROM skylinedb_requests WHERE request_id = ?1;")?
             .query_row([id], |row| Ok((row.get(0)?, row.get(1)?)))
             .optional()
-    })?;
+    };
+    let stored: Option<(Vec<u8>, Vec<u8>)> = match connection.as_daemon(select) {
+        // Another program has removed it, and with it what was stored.
+        Err(error) if error.kind == Kind::NotFound => {
+            connection.as_daemon(|sqlite| sqlite.execute_batch(CREATE_REQUESTS))?;
+            None
+        }
+        stored => stored?,
+    };
     match stored {
         Some((print, answer)) if print == fingerprint(batch) => Ok(Some(answer)),
         Some(_) => Err(Error::new(
@@ -71,21 +132,45 @@ pub(super) fn stored_answer(connection: &GuardedConnection, id: &str, batch: &Ba
     }
 }
 
-/// Stores the answer to a request in the open transaction.
+/// Stores the answer to a request in the open transaction, and removes the oldest that are too many.
 pub(super) fn store_answer(
     connection: &GuardedConnection,
     id: &str,
     batch: &Batch,
     answer: &[u8],
+    kept: KeptAnswers,
 ) -> Result<(), Error> {
+    if answer.len() > kept.answer_bytes {
+        return Err(Error::new(
+            Kind::Exhausted,
+            "STORED_ANSWER_TOO_LARGE",
+            format!(
+                "the batch's answer has {} bytes, and at most {} are stored for a request_id; nothing was written: have it \
+                 return fewer rows, or send it without a request_id",
+                answer.len(),
+                kept.answer_bytes
+            ),
+        ));
+    }
     connection.as_daemon(|sqlite| {
-        prepare_own(sqlite, "INSERT INTO skylinedb_requests (request_id, fingerprint, answer) VALUES (?1, ?2, ?3);")?
-            .execute(params![id, fingerprint(batch), answer])?;
-        prepare_own(sqlite, "DELETE FROM skylinedb_requests WHERE id <= ?1;")?
-            .execute([sqlite.last_insert_rowid() - KEPT_ANSWERS])
-            .map(drop)
+        let bytes_before: i64 = prepare_own(sqlite, TOTAL_BYTES)?.query_row([], |row| row.get(0))?;
+        prepare_own(sqlite, STORE)?.execute(params![id, bytes_before, fingerprint(batch), answer])?;
+        let total_bytes = bytes_before.saturating_add(i64::try_from(answer.len()).unwrap_or(i64::MAX));
+        let newest_removed = sqlite.last_insert_rowid() - kept.answers;
+        prepare_own(sqlite, REMOVE_OLDEST)?.execute([newest_removed, total_bytes - kept.bytes]).map(drop)
     })
 }
+
+const TOTAL_BYTES: &str =
+    "SELECT ifnull((SELECT bytes_before + length(answer) FROM skylinedb_requests ORDER BY id DESC LIMIT 1), 0);";
+
+const STORE: &str =
+    "INSERT INTO skylinedb_requests (request_id, bytes_before, fingerprint, answer) VALUES (?1, ?2, ?3, ?4);";
+
+/// All before the first that may stay. The search begins with the oldest, so it meets only what it removes.
+const REMOVE_OLDEST: &str = "
+    DELETE FROM skylinedb_requests
+    WHERE id < (SELECT id FROM skylinedb_requests WHERE id > ?1 AND bytes_before >= ?2 ORDER BY id LIMIT 1);";
 
 /// Whether a table has a foreign key to one of the daemon's own. The daemon's every commit would have to keep it, and one
 /// that does not fit (to `skylinedb_meta (revision)`, which is not unique) would fail them all.

@@ -95,9 +95,10 @@ impl Database {
         cancel.in_time(async move { readers.batch(batch, own, revision).await }).await
     }
 
-    /// Puts a batch into the writer's queue. The answer comes when it is committed.
-    pub(crate) async fn submit(&self, batch: Batch, cancel: Cancel) -> Result<PendingAnswer, Error> {
-        self.writer.submit(batch, cancel).await
+    /// Puts a batch into the writer's queue, in the order of the calls. The answer comes when it is committed, or when its
+    /// time is up.
+    pub(crate) fn submit(&self, batch: Batch, cancel: Cancel) -> PendingAnswer {
+        self.writer.submit(batch, cancel)
     }
 
     /// Runs one statement that reads, and hands its rows to a sink. Answers in time; the sink may live on a little.
@@ -126,6 +127,11 @@ impl Database {
     /// to end the daemon.
     pub(crate) async fn failure(&self) -> Error {
         sqlite3::sigbus::struck().await
+    }
+
+    /// Ends when the database can no longer be written though it was not closed, with the reason. Otherwise never.
+    pub(crate) async fn failed(&self) -> String {
+        self.writer.failed().await
     }
 
     /// Finishes what is in the writer's queue, checkpoints and closes. Blocks until that is done.

@@ -16,12 +16,12 @@ use std::{
 use futures_util::Stream;
 use skylinedb::proto::v1 as proto;
 use tokio::sync::{Semaphore, mpsc};
-use tonic::{Request, Response, Status, Streaming, metadata::MetadataMap};
+use tonic::{Extensions, Request, Response, Status, Streaming, metadata::MetadataMap};
 
 pub(crate) use dispatch::{Dispatch, peer_not_allowed};
 
 use crate::{
-    engine::{Batch, Cancel, Database, Error, Kind, Read, Route, RowSink, Statement, shutting_down},
+    engine::{Batch, Cancel, Database, Error, Interruption, Kind, Read, Route, RowSink, Statement, shutting_down},
     lifecycle::{Lifecycle, Work},
     transport::Peer,
 };
@@ -112,8 +112,7 @@ impl Service {
                 Read::Writes(batch) => batch,
             };
         }
-        let pending = self.database.submit(batch, cancel).await?;
-        translate::answer(pending.await.unwrap_or_else(|_| Err(shutting_down())))
+        translate::answer(self.database.submit(batch, cancel).await)
     }
 
     fn query_statement(&self, request: proto::QueryRequest) -> Result<Statement, Error> {
@@ -160,9 +159,9 @@ impl proto::skyline_db_service_server::SkylineDbService for Service {
         request: Request<proto::ExecuteRequest>,
     ) -> Result<Response<proto::ExecuteResponse>, Status> {
         let _work = self.begin_work()?;
-        let (metadata, _, request) = request.into_parts();
+        let (metadata, extensions, request) = request.into_parts();
         let batch = self.batch(request)?;
-        let cancel = Cancel::at(deadline(&metadata));
+        let cancel = Cancel::of(client(&extensions), deadline(&metadata));
         let gone = cancel.on_drop();
         let mut executed = std::pin::pin!(self.execute_batch(batch, cancel));
         let in_time = self.lifecycle.cut().run_until_cancelled(executed.as_mut()).await;
@@ -170,8 +169,8 @@ impl proto::skyline_db_service_server::SkylineDbService for Service {
             outcome
         } else {
             // It is given up; but whether it was is for the writer to say, who may be committing it now.
-            drop(gone);
-            executed.await.map_err(given_up)
+            gone.give_up(Interruption::ShuttingDown);
+            executed.await
         };
         Ok(Response::new(outcome?))
     }
@@ -180,9 +179,9 @@ impl proto::skyline_db_service_server::SkylineDbService for Service {
 
     async fn query(&self, request: Request<proto::QueryRequest>) -> Result<Response<Self::QueryStream>, Status> {
         let work = self.begin_work()?;
-        let (metadata, _, request) = request.into_parts();
+        let (metadata, extensions, request) = request.into_parts();
         let statement = self.query_statement(request)?;
-        let cancel = Cancel::at(deadline(&metadata));
+        let cancel = Cancel::of(client(&extensions), deadline(&metadata));
         let now = OneChunk::answer(&mut self.database.short_reads(), &statement, &cancel, true);
         if let Some(answer) = now {
             return Ok(Response::new(Box::pin(futures_util::stream::iter([Ok(answer?)]))));
@@ -218,7 +217,8 @@ impl proto::skyline_db_service_server::SkylineDbService for Service {
         if let Some(peer) = request.extensions().get::<Peer>() {
             peer.log("a session begins");
         }
-        let session = Box::new(Session::new(self.clone(), request.into_inner(), permit)); // it is moved with every answer
+        let client = client(request.extensions());
+        let session = Box::new(Session::new(self.clone(), request.into_inner(), permit, client)); // it is moved with every answer
         let stream = futures_util::stream::unfold(session, |mut session| async {
             let response = session.next().await?;
             Some((response, session))
@@ -237,9 +237,9 @@ impl proto::skyline_db_service_server::SkylineDbService for Service {
     }
 }
 
-/// The error of a request that the daemon itself has given up, because its drain is over.
-fn given_up(error: Error) -> Error {
-    if error.kind == Kind::Cancelled { shutting_down() } else { error }
+/// Who has sent a request.
+fn client(extensions: &Extensions) -> Option<Arc<str>> {
+    extensions.get::<Peer>().map(|peer| Arc::clone(&peer.name))
 }
 
 /// The deadline that a client has set for its call, if it has.

@@ -171,8 +171,9 @@ impl RowChunks {
     pub(super) async fn next(&mut self) -> Result<Option<proto::QueryResponse>, Error> {
         loop {
             let Some(query) = &mut self.query else {
-                // The query has ended. One that was given up may still be at work; its rows are not waited for.
-                let chunk = if self.outcome.is_ok() { self.chunks.recv().await } else { self.chunks.try_recv().ok() };
+                // The query has ended, and with it the sink: what is left in the channel is all there is. One that was given up
+                // may still hold the sink, because SQLite cannot be stopped everywhere.
+                let chunk = if self.outcome.is_err() { self.chunks.try_recv().ok() } else { self.chunks.recv().await };
                 return match chunk {
                     Some(chunk) => Ok(Some(chunk)),
                     None => std::mem::replace(&mut self.outcome, Ok(())).map(|()| None),

@@ -5,8 +5,8 @@
 
 use std::{
     collections::HashMap,
-    fmt,
-    sync::{Mutex, PoisonError},
+    fmt, fs,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -30,6 +30,8 @@ pub(crate) struct Peer {
     pub(crate) gid: u32,
     /// Not known for a process that is not to be seen from here, in another container say.
     pub(crate) pid: Option<i32>,
+    /// What errors and the log call it: `process 4711 (python3), uid 1000`.
+    pub(crate) name: Arc<str>,
 }
 
 /// What the options say.
@@ -85,7 +87,21 @@ impl Peer {
 
 impl From<UCred> for Peer {
     fn from(peer: UCred) -> Self {
-        Self { uid: peer.uid(), gid: peer.gid(), pid: peer.pid().filter(|pid| *pid > 0) }
+        let (uid, pid) = (peer.uid(), peer.pid().filter(|pid| *pid > 0));
+        Self { uid, gid: peer.gid(), pid, name: name(uid, pid) }
+    }
+}
+
+/// What a process is called. Its program's name is what the process says; the system gives it on Linux only.
+fn name(uid: u32, pid: Option<i32>) -> Arc<str> {
+    let Some(pid) = pid else { return format!("an unknown process, uid {uid}").into() };
+    let program = if cfg!(target_os = "linux") { fs::read(format!("/proc/{pid}/comm")).ok() } else { None };
+    match program {
+        Some(program) => {
+            let program = String::from_utf8_lossy(&program).trim_end().escape_debug().to_string();
+            format!("process {pid} ({program}), uid {uid}").into()
+        }
+        None => format!("process {pid}, uid {uid}").into(),
     }
 }
 
@@ -214,7 +230,7 @@ mod tests {
     }
 
     fn peer(uid: u32, gid: u32) -> Peer {
-        Peer { uid, gid, pid: Some(1) }
+        Peer { uid, gid, pid: Some(1), name: "a test".into() }
     }
 
     #[test]
@@ -263,6 +279,14 @@ mod tests {
         assert_eq!([log.count(at(1)), log.count(at(999))], [None, None]);
         assert_eq!(log.count(at(1_000)), Some(2));
         assert_eq!(log.count(at(2_500)), Some(0));
+    }
+
+    #[test]
+    fn a_process_is_named_with_its_program() {
+        let own = i32::try_from(std::process::id()).expect("a PID");
+        let named = name(7, Some(own));
+        assert!(named.starts_with(&format!("process {own} (")) && named.ends_with("), uid 7"), "{named}");
+        assert_eq!(&*name(7, None), "an unknown process, uid 7");
     }
 
     #[tokio::test]

@@ -72,7 +72,9 @@ mod tests {
 
     use super::*;
 
-    const PEER: Peer = Peer { uid: 2000, gid: 200, pid: Some(1) };
+    fn peer() -> Peer {
+        Peer { uid: 2000, gid: 200, pid: Some(1), name: "a test".into() }
+    }
 
     fn refuse(text: String) -> Response<String> {
         Response::new(text)
@@ -81,7 +83,7 @@ mod tests {
     #[tokio::test]
     async fn a_call_is_answered_with_who_the_peer_is() {
         let (client, server) = UnixStream::pair().expect("a pair");
-        let server = async { Refused::new(refuse).answer(server, &PEER, &CancellationToken::new()).await };
+        let server = async { Refused::new(refuse).answer(server, &peer(), &CancellationToken::new()).await };
         let call = async {
             let (mut requests, connection) = h2::client::handshake(client).await.expect("a handshake");
             let connection = tokio::spawn(connection);
@@ -94,7 +96,7 @@ mod tests {
             String::from_utf8(text.to_vec()).expect("UTF-8")
         };
         let ((), text) = tokio::join!(server, call);
-        assert_eq!(text, access::refusal(&PEER));
+        assert_eq!(text, access::refusal(&peer()));
         assert!(text.contains("uid 2000, gid 200, pid 1"), "{text}");
     }
 
@@ -103,7 +105,7 @@ mod tests {
         let refused = Refused::new(refuse);
         let _places = refused.places.try_acquire_many(u32::try_from(TOLD_AT_ONCE).expect("a number")).expect("places");
         let (mut client, server) = UnixStream::pair().expect("a pair");
-        refused.answer(server, &PEER, &CancellationToken::new()).await;
+        refused.answer(server, &peer(), &CancellationToken::new()).await;
         assert_eq!(client.read(&mut [0]).await.expect("the end"), 0);
     }
 
@@ -111,7 +113,7 @@ mod tests {
     async fn one_who_asks_for_nothing_is_not_listened_to_for_ever() {
         let refused = Refused::new(refuse);
         let (_client, server) = UnixStream::pair().expect("a pair");
-        refused.answer(server, &PEER, &CancellationToken::new()).await;
+        refused.answer(server, &peer(), &CancellationToken::new()).await;
         assert_eq!(refused.places.available_permits(), TOLD_AT_ONCE);
     }
 }

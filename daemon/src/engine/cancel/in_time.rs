@@ -2,6 +2,7 @@
 //! over a large text, or a COMMIT on a slow disk, ends when it ends.
 
 use std::{
+    marker::PhantomData,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -15,10 +16,11 @@ use super::{
 };
 
 /// A request's answer, or an error soon after the request was given up.
-pub(crate) struct InTime<T> {
+pub(crate) struct InTime<T, A = BoxFuture<'static, Result<T, Error>>> {
     cancel: Cancel,
-    answer: BoxFuture<'static, Result<T, Error>>,
+    answer: A,
     wait: Wait,
+    _answer: PhantomData<fn() -> T>,
 }
 
 enum Wait {
@@ -32,11 +34,23 @@ impl Cancel {
     /// The answer, if it comes before the request is given up or shortly after. Ends [`LATE`] after that at the latest; what
     /// runs then goes on by itself to its end, and must hold all that it needs.
     pub(crate) fn in_time<T>(&self, answer: impl Future<Output = Result<T, Error>> + Send + 'static) -> InTime<T> {
-        InTime { cancel: self.clone(), answer: answer.boxed(), wait: Wait::Answer(None) }
+        self.in_time_unboxed(answer.boxed())
+    }
+
+    /// As [`Cancel::in_time`], for an answer that needs no box.
+    pub(crate) fn in_time_unboxed<T, A: Future<Output = Result<T, Error>> + Unpin>(&self, answer: A) -> InTime<T, A> {
+        InTime { cancel: self.clone(), answer, wait: Wait::Answer(None), _answer: PhantomData }
     }
 }
 
-impl<T> Future for InTime<T> {
+impl<T, A> InTime<T, A> {
+    /// The request's state.
+    pub(crate) fn cancel(&self) -> &Cancel {
+        &self.cancel
+    }
+}
+
+impl<T, A: Future<Output = Result<T, Error>> + Unpin> Future for InTime<T, A> {
     type Output = Result<T, Error>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {

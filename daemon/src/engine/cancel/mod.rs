@@ -16,7 +16,8 @@ use std::{
 
 use futures_util::task::AtomicWaker;
 
-pub(super) use watch::Watch;
+pub(super) use in_time::InTime;
+pub(super) use watch::{Patience, Watch};
 
 use super::error::{Error, Kind};
 
@@ -33,12 +34,21 @@ struct State {
     deadline: Option<Instant>,
     /// Who has sent it, for logs and errors.
     client: Option<Arc<str>>,
+    /// Where it is on its way through the writer: [`WAITING`], [`TAKEN`] or [`OUTSIDE`]; 0 on any other way.
+    turn: AtomicU8,
     /// The task that waits for the answer.
     waiting: AtomicWaker,
 }
 
 const WANTED: u8 = 0;
 const COMMITTING: u8 = 1;
+
+/// It waits for the writer.
+const WAITING: u8 = 1;
+/// The writer has taken it on.
+const TAKEN: u8 = 2;
+/// The writer runs it outside of transactions, where it commits itself.
+const OUTSIDE: u8 = 3;
 
 /// Gives the request up when it is dropped: held by what ends with the client's waiting.
 #[derive(Debug)]
@@ -70,6 +80,7 @@ pub(crate) enum Interruption {
 
 impl Cancel {
     /// A request with a deadline, if there is one.
+    #[cfg(test)]
     pub(crate) fn at(deadline: Option<Instant>) -> Self {
         Self(Arc::new(State { deadline, ..State::default() }))
     }
@@ -120,6 +131,36 @@ impl Cancel {
         let _ = self.0.step.compare_exchange(COMMITTING, WANTED, Ordering::AcqRel, Ordering::Acquire);
     }
 
+    /// Whether it is about to be committed, or has been.
+    pub(super) fn is_committing(&self) -> bool {
+        self.0.step.load(Ordering::Acquire) == COMMITTING
+    }
+
+    /// From now on the request waits for the writer.
+    pub(super) fn begin_waiting(&self) {
+        self.0.turn.store(WAITING, Ordering::Release);
+    }
+
+    /// Its waiting for the writer is over. Returns whether it was waiting: of two that say so, one is told.
+    pub(super) fn end_waiting(&self) -> bool {
+        self.0.turn.compare_exchange(WAITING, TAKEN, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+    }
+
+    /// Whether it waits for the writer.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.0.turn.load(Ordering::Acquire) == WAITING
+    }
+
+    /// Whether from now on it is run outside of transactions, where what it does cannot be undone for its sake.
+    pub(super) fn run_outside_transactions(&self, is_outside: bool) {
+        self.0.turn.store(if is_outside { OUTSIDE } else { TAKEN }, Ordering::Release);
+    }
+
+    /// Whether it is run outside of transactions.
+    pub(super) fn is_outside_transactions(&self) -> bool {
+        self.0.turn.load(Ordering::Acquire) == OUTSIDE
+    }
+
     /// Why the request must not go on, if so.
     pub(crate) fn interruption(&self) -> Option<Interruption> {
         match self.0.step.load(Ordering::Acquire) {
@@ -146,8 +187,8 @@ impl Drop for CancelOnDrop {
 }
 
 impl CancelOnDrop {
-    /// Gives the request up for this reason, before the guard is dropped.
-    pub(crate) fn give_up(&self, reason: Interruption) {
+    /// Gives the request up for this reason.
+    pub(crate) fn give_up(self, reason: Interruption) {
         self.0.give_up(reason);
     }
 }

@@ -4,7 +4,7 @@
 use std::{
     sync::{
         Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak,
-        atomic::{AtomicBool, Ordering, fence},
+        atomic::{AtomicBool, AtomicUsize, Ordering, fence},
     },
     thread::{self, Thread},
     time::{Duration, Instant},
@@ -28,9 +28,19 @@ pub(in super::super) struct Watch(Arc<Mutex<Watched>>);
 struct Watched {
     cancel: Option<Cancel>,
     limit: Option<(Instant, Interruption)>,
+    patience: Option<Patience>,
     interruption: Option<Interruption>,
     is_paused: bool,
     interrupt: Option<InterruptHandle>,
+}
+
+/// How long others wait for what runs: as long as there are any, up to an instant.
+#[derive(Clone, Debug)]
+pub(in super::super) struct Patience {
+    /// Until when it may run though others wait.
+    pub(in super::super) until: Instant,
+    /// How many others wait.
+    pub(in super::super) others: Arc<AtomicUsize>,
 }
 
 impl Watch {
@@ -53,8 +63,14 @@ impl Watch {
         let mut watched = self.watched();
         watched.cancel = Some(cancel.clone());
         watched.limit = limit;
+        watched.patience = None;
         watched.interruption = None;
         watched.is_paused = false;
+    }
+
+    /// What has begun may also run only as long as others are patient.
+    pub(in super::super) fn allow(&self, patience: Patience) {
+        self.watched().patience = Some(patience);
     }
 
     /// From now on, nothing that runs is interrupted. Returns why the last request was, if it was.
@@ -62,6 +78,7 @@ impl Watch {
         let mut watched = self.watched();
         watched.cancel = None;
         watched.limit = None;
+        watched.patience = None;
         watched.interruption.take()
     }
 
@@ -97,11 +114,23 @@ impl Watched {
         if self.is_paused {
             return false;
         }
-        let interruption = self.cancel.as_ref().and_then(Cancel::interruption).or_else(|| {
-            self.limit.filter(|(instant, _)| Instant::now() >= *instant).map(|(_, interruption)| interruption)
-        });
-        self.interruption = interruption;
-        interruption.is_some()
+        // A reason stays, or SQLite's own error would be left without one: those who waited may have given up since.
+        if self.interruption.is_none() {
+            self.interruption = self.cancel.as_ref().and_then(Cancel::interruption).or_else(|| self.limit());
+        }
+        self.interruption.is_some()
+    }
+
+    fn limit(&self) -> Option<Interruption> {
+        if self.limit.is_none() && self.patience.is_none() {
+            return None;
+        }
+        let now = Instant::now();
+        let is_too_long = |patience: &Patience| now >= patience.until && patience.others.load(Ordering::Acquire) > 0;
+        self.limit
+            .filter(|(instant, _)| now >= *instant)
+            .map(|(_, interruption)| interruption)
+            .or_else(|| self.patience.as_ref().is_some_and(is_too_long).then_some(Interruption::BatchTime))
     }
 }
 
@@ -172,12 +201,12 @@ fn look_at_all(watches: &Mutex<Vec<Weak<Mutex<Watched>>>>) -> bool {
     let watches = watches.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let mut is_any = false;
     for shared in watches.iter().filter_map(Weak::upgrade) {
-        let mut watched = shared.lock().unwrap_or_else(PoisonError::into_inner);
-        if watched.cancel.is_some() {
+        let mut connection = shared.lock().unwrap_or_else(PoisonError::into_inner);
+        if connection.cancel.is_some() {
             is_any = true;
             // Under the lock that ends the request: the interrupt can only meet the statement that it is meant for.
-            if watched.look()
-                && let Some(handle) = &watched.interrupt
+            if connection.look()
+                && let Some(handle) = &connection.interrupt
             {
                 handle.interrupt();
             }

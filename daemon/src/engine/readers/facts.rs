@@ -147,9 +147,8 @@ fn route_of(remembered: &mut LruCache<String, Fact>, sql: &str, generation: u64)
     match remembered.get(sql) {
         Some(Fact { nature: Nature::Writes, .. }) => Route::Writer,
         Some(fact) if fact.nature == Nature::ShortRead && fact.generation == generation => Route::Now,
-        Some(_) => Route::Pool,
         None if begins_as_a_write(sql) => Route::Writer,
-        None => Route::Pool,
+        _ => Route::Pool,
     }
 }
 

@@ -82,12 +82,12 @@ pub(super) async fn on_thread<T: Send + 'static>(
     reader: Reader,
     run: impl FnOnce(&GuardedConnection) -> Result<T, Error> + Send + 'static,
 ) -> (Option<Reader>, Result<T, Error>) {
-    let work = tokio::task::spawn_blocking(move || match catch_unwind(AssertUnwindSafe(|| run(&reader))) {
-        Ok(outcome) => (Some(reader), outcome),
-        Err(_) => {
-            reader.discard();
-            (None, Err(Error::internal("reading (a panic)")))
+    let work = tokio::task::spawn_blocking(move || {
+        if let Ok(outcome) = catch_unwind(AssertUnwindSafe(|| run(&reader))) {
+            return (Some(reader), outcome);
         }
+        reader.discard();
+        (None, Err(Error::internal("reading (a panic)")))
     });
     work.await.unwrap_or_else(|_| (None, Err(super::super::shutting_down())))
 }

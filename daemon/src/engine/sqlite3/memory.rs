@@ -131,6 +131,7 @@ impl Allowance {
     }
 
     /// Runs something that may always have memory.
+    #[expect(clippy::unused_self, reason = "there is no pause without an allowance")]
     pub(in super::super) fn pause<T>(&self, run: impl FnOnce() -> T) -> T {
         LOCAL.with(|local| local.is_on.set(false));
         let outcome = run();
@@ -144,6 +145,7 @@ impl Allowance {
     }
 
     /// Why memory was refused, if it was.
+    #[expect(clippy::unused_self, reason = "the thread's, as long as this lives")]
     pub(in super::super) fn refusal(&self) -> Option<Refusal> {
         LOCAL.with(|local| local.refusal.get())
     }
@@ -225,6 +227,13 @@ fn layout(bytes: usize) -> Option<Layout> {
     Layout::from_size_align(bytes.checked_add(HEADER_BYTES)?, HEADER_BYTES).ok()
 }
 
+/// Where the size of a block lies.
+#[allow(unsafe_code, reason = "SQLite's interface to an allocator is made of pointers")]
+unsafe fn header(block: *mut c_void) -> *mut usize {
+    // SAFETY: the caller has the block from `allocate` or `reallocate`, so its header lies before it.
+    unsafe { block.byte_sub(HEADER_BYTES).cast() }
+}
+
 #[allow(unsafe_code, reason = "SQLite's interface to an allocator is made of pointers")]
 extern "C" fn allocate(bytes: c_int) -> *mut c_void {
     let Ok(bytes) = usize::try_from(bytes) else { return null_mut() };
@@ -232,15 +241,15 @@ extern "C" fn allocate(bytes: c_int) -> *mut c_void {
     if !take(bytes) {
         return null_mut();
     }
-    // SAFETY: the layout is never empty. The header lies within the block, aligned as a usize has to be.
+    // SAFETY: the layout is never empty, and it is aligned as the header has to be, which lies within it.
     unsafe {
-        let block = alloc(layout);
-        if block.is_null() {
+        let begin = alloc(layout).cast::<c_void>();
+        if begin.is_null() {
             give_back(bytes);
             return null_mut();
         }
-        block.cast::<usize>().write(bytes);
-        block.add(HEADER_BYTES).cast()
+        begin.cast::<usize>().write(bytes);
+        begin.byte_add(HEADER_BYTES)
     }
 }
 
@@ -252,10 +261,10 @@ unsafe extern "C" fn free(block: *mut c_void) {
     // SAFETY: SQLite gives back what `allocate` or `reallocate` gave it, so the block's size lies before it, and the layout is
     // that with which it was made.
     unsafe {
-        let begin = block.cast::<u8>().sub(HEADER_BYTES);
-        let bytes = begin.cast::<usize>().read();
+        let begin = header(block);
+        let bytes = begin.read();
         if let Some(layout) = layout(bytes) {
-            dealloc(begin, layout);
+            dealloc(begin.cast(), layout);
             give_back(bytes);
         }
     }
@@ -263,20 +272,20 @@ unsafe extern "C" fn free(block: *mut c_void) {
 
 #[allow(unsafe_code, reason = "SQLite's interface to an allocator is made of pointers")]
 unsafe extern "C" fn reallocate(block: *mut c_void, bytes: c_int) -> *mut c_void {
-    let Ok(bytes) = usize::try_from(bytes) else { return null_mut() };
     if block.is_null() {
-        return allocate(c_int::try_from(bytes).unwrap_or(c_int::MAX));
+        return allocate(bytes);
     }
+    let Ok(bytes) = usize::try_from(bytes) else { return null_mut() };
     // SAFETY: as in `free`; the new size with its header is a valid layout's, so realloc may be asked for it. If it fails the
     // old block stays as it is.
     unsafe {
-        let begin = block.cast::<u8>().sub(HEADER_BYTES);
-        let before = begin.cast::<usize>().read();
+        let begin = header(block);
+        let before = begin.read();
         let (Some(old), Some(new)) = (layout(before), layout(bytes)) else { return null_mut() };
         if bytes > before && !take(bytes - before) {
             return null_mut();
         }
-        let moved = realloc(begin, old, new.size());
+        let moved = realloc(begin.cast(), old, new.size()).cast::<c_void>();
         if moved.is_null() {
             give_back(bytes.saturating_sub(before));
             return null_mut();
@@ -285,7 +294,7 @@ unsafe extern "C" fn reallocate(block: *mut c_void, bytes: c_int) -> *mut c_void
             give_back(before - bytes);
         }
         moved.cast::<usize>().write(bytes);
-        moved.add(HEADER_BYTES).cast()
+        moved.byte_add(HEADER_BYTES)
     }
 }
 
@@ -295,7 +304,7 @@ unsafe extern "C" fn size(block: *mut c_void) -> c_int {
         return 0;
     }
     // SAFETY: as in `free`.
-    let bytes = unsafe { block.cast::<u8>().sub(HEADER_BYTES).cast::<usize>().read() };
+    let bytes = unsafe { header(block).read() };
     c_int::try_from(bytes).unwrap_or(c_int::MAX)
 }
 

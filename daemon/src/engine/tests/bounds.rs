@@ -45,12 +45,12 @@ async fn a_group_takes_no_more_once_its_time_is_up() {
 async fn assert_others_do_not_wait(endless: Batch) {
     let engine = Engine::with(|_, bounds| bounds.beside_others_time = Duration::from_millis(20)).await;
     let hold = engine.hold().await;
-    let before = engine.send(atomic(&["INSERT INTO t VALUES (1)"])).await;
+    let before = engine.send(atomic(&["INSERT INTO t VALUES (1)"]));
     let cancel = Cancel::default();
     let client = cancel.on_drop();
-    let endless = engine.submit(endless, cancel).await.expect("a place");
-    let after = engine.send(atomic(&["INSERT INTO t VALUES (3)"])).await;
-    hold.roll_back().await.expect("the writer let go");
+    let endless = engine.submit(endless, cancel);
+    let after = engine.send(atomic(&["INSERT INTO t VALUES (3)"]));
+    hold.roll_back(Cancel::default()).await.expect("the writer let go");
 
     fresh(before).await.expect("an answer while the endless batch runs");
     assert_eq!(engine.integers().await, [1]);
@@ -97,11 +97,11 @@ async fn an_answer_too_large_fails_its_batch_only() {
 async fn a_full_queue_refuses_with_a_hint_when_to_come_again() {
     let engine = Engine::with(|config, _| config.queue_jobs = 2).await;
     let hold = engine.hold().await;
-    let waiting = [engine.send(atomic(&["SELECT 1"])).await, engine.send(atomic(&["SELECT 1"])).await];
+    let waiting = [engine.send(atomic(&["SELECT 1"])), engine.send(atomic(&["SELECT 1"]))];
     let refused = engine.submit(atomic(&["SELECT 1"]), Cancel::default()).await.expect_err("a full queue");
     assert_eq!(refused.reason, "QUEUE_FULL");
     assert!(refused.retry_after.is_some());
-    hold.roll_back().await.expect("the writer let go");
+    hold.roll_back(Cancel::default()).await.expect("the writer let go");
     for answer in waiting {
         fresh(answer).await.expect("an answer");
     }

@@ -40,7 +40,7 @@ fn a_failed_commit_of_a_sessions_transaction_is_told_and_frees_the_writer() {
         let engine = engine().await;
         let transaction = engine.hold().await;
         transaction.execute(atomic(&[FAILS_AT_COMMIT]), Cancel::default()).await.expect("a row in memory");
-        assert_eq!(transaction.commit().await.expect_err("no commit").reason, "SQLITE_IOERR_WRITE");
+        assert_eq!(transaction.commit(Cancel::default()).await.expect_err("no commit").reason, "SQLITE_IOERR_WRITE");
         assert_eq!(engine.run(&["INSERT INTO t VALUES (1)"]).await.expect("a row").revision, 3);
         assert_eq!(engine.integers().await, [1]);
     });

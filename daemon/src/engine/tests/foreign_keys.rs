@@ -71,11 +71,11 @@ async fn in_a_sessions_transaction_a_deferred_foreign_key_may_be_violated_until_
     for sql in ["INSERT INTO deferred VALUES (7)", "INSERT INTO parent VALUES (7)"] {
         healed.execute(atomic(&[sql]), Cancel::default()).await.expect("a row");
     }
-    healed.commit().await.expect("a commit");
+    healed.commit(Cancel::default()).await.expect("a commit");
 
     let violated = engine.hold().await;
     violated.execute(atomic(&["INSERT INTO deferred VALUES (8)"]), Cancel::default()).await.expect("a row");
-    let error = violated.commit().await.expect_err("a violated foreign key");
+    let error = violated.commit(Cancel::default()).await.expect_err("a violated foreign key");
     assert_eq!(error.reason, "SQLITE_CONSTRAINT_FOREIGNKEY");
     engine.run(&["INSERT INTO t VALUES (1)"]).await.expect("a writer that is free again");
     assert_eq!(engine.column("SELECT id FROM deferred").await, [Value::Integer(7)]);

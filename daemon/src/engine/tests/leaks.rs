@@ -65,7 +65,7 @@ async fn an_attached_file_is_let_go_of_after_its_batch_whether_it_succeeds_or_fa
     }
     let transaction = engine.hold().await;
     transaction.execute(atomic(&[&attach]), Cancel::default()).await.expect("attached");
-    transaction.roll_back().await.expect("rolled back");
+    transaction.roll_back(Cancel::default()).await.expect("rolled back");
     assert_eq!(on_the_writer(&engine, list).await, Value::Integer(1));
     let rows: i64 = rusqlite::Connection::open(path)
         .and_then(|other| other.query_row("SELECT count(*) FROM o", [], |row| row.get(0)))

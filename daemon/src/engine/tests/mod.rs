@@ -7,10 +7,13 @@ mod bounds;
 #[cfg(unix)]
 mod failed_commit;
 mod foreign_keys;
+mod in_doubt;
+mod in_time;
 mod leaks;
 mod limits;
 mod order;
 mod outside_transaction;
+mod panics;
 mod reading;
 mod refusals;
 mod repetition;
@@ -34,7 +37,7 @@ use super::{
     Route, RowSink, RowValues, SchemaGeneration, Statement, StatementResult, Synchronous, TempFiles, Value,
     WriteTransaction,
     readers::Readers,
-    writer::{Bounds, Writer},
+    writer::{Bounds, Faults, Stage, Writer},
 };
 
 /// Longer than any test takes: what should have been interrupted, cut or answered by then was forgotten.
@@ -55,6 +58,7 @@ const ENDLESS_WRITE: &str = "INSERT INTO t WITH RECURSIVE n(i) AS (SELECT 1 UNIO
 struct Engine {
     database: Database,
     folder: TempDir,
+    faults: Faults,
 }
 
 impl Engine {
@@ -84,13 +88,15 @@ impl Engine {
             schema: SchemaGeneration::default(),
             transaction_idle_timeout: FOREVER,
             transaction_timeout: FOREVER,
+            batch_timeout: FOREVER,
         };
         // A loaded machine must not split a test's group.
         let mut bounds = Bounds { intake_time: FOREVER, beside_others_time: FOREVER, ..Bounds::default() };
         change(&mut config, &mut bounds);
-        let writer = Writer::start_bounded(&config, bounds).expect("a writer");
+        let faults = Faults::default();
+        let writer = Writer::start_bounded(&config, bounds, &faults).expect("a writer");
         let readers = Arc::new(Readers::open(&config, || {}).expect("readers"));
-        let engine = Self { database: Database { config, writer, readers }, folder };
+        let engine = Self { database: Database { config, writer, readers }, folder, faults };
         engine.run(&["CREATE TABLE t (a UNIQUE)"]).await.expect("a table");
         engine
     }
@@ -101,12 +107,12 @@ impl Engine {
     }
 
     async fn run_batch(&self, batch: Batch) -> Result<BatchResult, Error> {
-        fresh(self.send(batch).await).await
+        fresh(self.send(batch)).await
     }
 
     /// Puts a batch into the writer's queue.
-    async fn send(&self, batch: Batch) -> PendingAnswer {
-        self.submit(batch, Cancel::default()).await.expect("a place in the queue")
+    fn send(&self, batch: Batch) -> PendingAnswer {
+        self.submit(batch, Cancel::default())
     }
 
     /// Holds the writer, so that what is sent now will be a group.
@@ -119,9 +125,9 @@ impl Engine {
         let hold = self.hold().await;
         let mut pending = Vec::new();
         for batch in batches {
-            pending.push(self.send(batch).await);
+            pending.push(self.send(batch));
         }
-        hold.roll_back().await.expect("the writer let go");
+        hold.roll_back(Cancel::default()).await.expect("the writer let go");
         let mut answers = Vec::new();
         for answer in pending {
             answers.push(fresh(answer).await);
@@ -224,7 +230,7 @@ async fn soon<T>(future: impl Future<Output = T>) -> T {
 
 /// The answer to a batch that has not been run before.
 async fn fresh(answer: PendingAnswer) -> Result<BatchResult, Error> {
-    match soon(answer).await.expect("an answer, not silence")? {
+    match soon(answer).await? {
         Answer::Fresh(result) => Ok(result),
         Answer::Replayed(_) => panic!("an old answer"),
     }

@@ -58,7 +58,7 @@ async fn what_cannot_run_in_a_transaction_is_refused_beside_other_statements_and
         let error = transaction.execute(atomic(&[sql]), Cancel::default()).await.expect_err("refused");
         assert_eq!(error.reason, "OUTSIDE_TRANSACTION", "{sql}");
         transaction.execute(atomic(&["DELETE FROM t"]), Cancel::default()).await.expect("it is still open");
-        transaction.commit().await.expect("a commit");
+        transaction.commit(Cancel::default()).await.expect("a commit");
     }
 }
 

@@ -70,3 +70,21 @@ async fn pragma_optimize_counts_as_a_write_though_sqlite_calls_it_a_read() {
     assert_eq!(engine.run_batch(optimize).await.expect("statistics").revision, revision + 1);
     assert_eq!(engine.column("SELECT idx FROM sqlite_stat1 WHERE tbl = 'u'").await, [Value::Text("i".into())]);
 }
+
+#[tokio::test]
+async fn a_table_that_another_program_has_dropped_is_made_again_and_the_revision_goes_on() {
+    let engine = Engine::new().await;
+    engine.run(&["INSERT INTO t VALUES (1)"]).await.expect("a row");
+    for (sql, revision) in [
+        ("DROP TABLE skylinedb_meta", 4),
+        ("DELETE FROM skylinedb_meta", 6),
+        ("UPDATE skylinedb_meta SET revision = 0", 7),
+        ("DROP TABLE skylinedb_meta; DROP TABLE skylinedb_requests", 9),
+    ] {
+        engine.other_program().execute_batch(sql).expect(sql);
+        let result = engine.run(&["INSERT INTO t VALUES (NULL)"]).await.expect(sql);
+        assert_eq!((result.revision, engine.revision()), (revision, revision), "{sql}");
+    }
+    let told = engine.other_program().query_row("SELECT revision FROM skylinedb_meta", [], |row| row.get::<_, i64>(0));
+    assert_eq!(told.expect("the revision"), 9);
+}

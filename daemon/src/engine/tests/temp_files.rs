@@ -72,7 +72,7 @@ async fn a_transaction_of_a_session_is_told_and_the_next_one_is_served() {
         .execute(atomic(&["INSERT INTO t VALUES (2)"]), Cancel::default())
         .await
         .expect("the transaction goes on");
-    transaction.commit().await.expect("a commit");
+    transaction.commit(Cancel::default()).await.expect("a commit");
     assert_eq!(engine.integers().await, [1, 2]);
 }
 

@@ -10,13 +10,16 @@ async fn execute(transaction: &WriteTransaction, sql: &str) -> Result<BatchResul
 async fn a_transaction_that_is_idle_for_too_long_is_rolled_back_and_says_so() {
     let engine = Engine::with(|config, _| config.transaction_idle_timeout = Duration::from_millis(100)).await;
     let transaction = engine.hold().await;
-    let others = engine.send(atomic(&["INSERT INTO t VALUES (2)"])).await;
+    let others = engine.send(atomic(&["INSERT INTO t VALUES (2)"]));
     // The first may come too late on a machine that is busy enough; then it hears what the second hears for sure.
     let _ = execute(&transaction, "INSERT INTO t VALUES (1)").await;
     fresh(others).await.expect("the others' turn");
     let error = execute(&transaction, "INSERT INTO t VALUES (3)").await.expect_err("a transaction that was cut");
     assert_eq!(error.reason, "TRANSACTION_IDLE");
-    assert_eq!(transaction.commit().await.expect_err("a transaction that was cut").reason, "TRANSACTION_IDLE");
+    assert_eq!(
+        transaction.commit(Cancel::default()).await.expect_err("a transaction that was cut").reason,
+        "TRANSACTION_IDLE"
+    );
     assert_eq!(engine.integers().await, [2]);
 }
 
@@ -24,7 +27,7 @@ async fn a_transaction_that_is_idle_for_too_long_is_rolled_back_and_says_so() {
 async fn a_transaction_that_is_busy_for_too_long_is_rolled_back_and_says_so() {
     let engine = Engine::with(|config, _| config.transaction_timeout = Duration::from_millis(300)).await;
     let transaction = engine.hold().await;
-    let others = engine.send(atomic(&["INSERT INTO t VALUES (2)"])).await;
+    let others = engine.send(atomic(&["INSERT INTO t VALUES (2)"]));
     let busy = async {
         loop {
             if let Err(error) = execute(&transaction, "INSERT INTO t VALUES (NULL)").await {
@@ -34,7 +37,10 @@ async fn a_transaction_that_is_busy_for_too_long_is_rolled_back_and_says_so() {
     };
     assert_eq!(soon(busy).await.reason, "TRANSACTION_TIMEOUT");
     fresh(others).await.expect("the others' turn");
-    assert_eq!(transaction.commit().await.expect_err("a transaction that was cut").reason, "TRANSACTION_TIMEOUT");
+    assert_eq!(
+        transaction.commit(Cancel::default()).await.expect_err("a transaction that was cut").reason,
+        "TRANSACTION_TIMEOUT"
+    );
     assert_eq!(engine.integers().await, [2]);
 }
 
@@ -43,7 +49,7 @@ async fn a_statement_that_outlasts_its_transactions_time_is_interrupted() {
     for endless in [ENDLESS_READ, ENDLESS_WRITE] {
         let engine = Engine::with(|config, _| config.transaction_timeout = Duration::from_millis(200)).await;
         let transaction = engine.hold().await;
-        let others = engine.send(atomic(&["INSERT INTO t VALUES (2)"])).await;
+        let others = engine.send(atomic(&["INSERT INTO t VALUES (2)"]));
         let error = execute(&transaction, endless).await.expect_err("interrupted");
         assert_eq!(error.reason, "TRANSACTION_TIMEOUT", "{endless}");
         fresh(others).await.expect("the others' turn");
@@ -67,10 +73,10 @@ async fn a_transaction_is_one_revision_if_it_writes_and_none_if_it_does_not() {
     for sql in ["INSERT INTO t VALUES (1)", "INSERT INTO t VALUES (2)"] {
         execute(&writes, sql).await.expect("a row");
     }
-    assert_eq!((writes.revision(), writes.commit().await.expect("a commit")), (1, 2));
+    assert_eq!((writes.revision(), writes.commit(Cancel::default()).await.expect("a commit")), (1, 2));
     let reads = engine.hold().await;
     execute(&reads, "SELECT * FROM t").await.expect("rows");
-    assert_eq!(reads.commit().await.expect("a commit"), 2);
+    assert_eq!(reads.commit(Cancel::default()).await.expect("a commit"), 2);
     assert_eq!(engine.revision(), 2);
 }
 
@@ -83,7 +89,7 @@ async fn a_failed_batch_is_undone_and_its_transaction_goes_on() {
     let error = transaction.execute(batch, Cancel::default()).await.expect_err("a key that is taken");
     assert_eq!((&*error.reason, error.statement_index), ("SQLITE_CONSTRAINT_UNIQUE", Some(1)));
     execute(&transaction, "INSERT INTO t VALUES (3)").await.expect("a row");
-    transaction.commit().await.expect("a commit");
+    transaction.commit(Cancel::default()).await.expect("a commit");
     assert_eq!(engine.integers().await, [1, 3]);
 }
 
@@ -96,7 +102,7 @@ async fn a_statement_that_rolls_everything_back_ends_the_transaction_and_the_nex
     assert_eq!(error.reason, "SQLITE_CONSTRAINT_UNIQUE");
     let error = execute(&transaction, "INSERT INTO t VALUES (2)").await.expect_err("no transaction");
     assert_eq!(error.reason, "TRANSACTION_LOST");
-    assert_eq!(transaction.commit().await.expect_err("no transaction").reason, "TRANSACTION_LOST");
+    assert_eq!(transaction.commit(Cancel::default()).await.expect_err("no transaction").reason, "TRANSACTION_LOST");
     assert!(engine.integers().await.is_empty());
 }
 
@@ -113,7 +119,7 @@ async fn a_query_in_a_transaction_sees_what_it_has_written_and_may_not_write() {
         let refused = transaction.query(statement(sql), Cancel::default(), Box::new(Rows::default())).await;
         assert_eq!(refused.expect_err("refused").reason, "SQLITE_READONLY", "{sql}");
     }
-    transaction.commit().await.expect("a commit");
+    transaction.commit(Cancel::default()).await.expect("a commit");
     assert_eq!(engine.integers().await, [1]);
 }
 
@@ -145,7 +151,7 @@ async fn a_database_that_is_closed_does_not_wait_for_a_transaction_that_nobody_e
     let transaction = engine.hold().await;
     execute(&transaction, "INSERT INTO t VALUES (1)").await.expect("a row");
     tokio::task::block_in_place(|| engine.close());
-    let error = transaction.commit().await.expect_err("a transaction that was cut");
+    let error = transaction.commit(Cancel::default()).await.expect_err("a transaction that was cut");
     assert_eq!(error.reason, "SHUTTING_DOWN");
 }
 
@@ -154,15 +160,7 @@ async fn a_commit_that_waits_while_the_time_runs_out_is_not_done() {
     let engine = Engine::with(|config, _| config.transaction_timeout = Duration::from_millis(300)).await;
     let transaction = engine.hold().await;
     let interrupted = execute(&transaction, ENDLESS_READ);
-    let commit = async {
-        // There is no place for it before the writer has taken the statement.
-        loop {
-            match transaction.commit().await {
-                Err(error) if error.reason == "SHUTTING_DOWN" => tokio::task::yield_now().await,
-                outcome => break outcome,
-            }
-        }
-    };
+    let commit = transaction.commit(Cancel::default()); // behind the statement
     let (interrupted, commit) = soon(async { tokio::join!(interrupted, commit) }).await;
     assert_eq!(interrupted.expect_err("interrupted").reason, "TRANSACTION_TIMEOUT");
     assert_eq!(commit.expect_err("rolled back").reason, "TRANSACTION_TIMEOUT");

@@ -1,10 +1,10 @@
 //! Runs a batch inside an open transaction, in a savepoint of its own, so that its failure undoes it and nothing else.
 
 use super::super::{
-    cancel::{Cancel, Interruption},
+    cancel::{Cancel, Interruption, Patience},
     connection::GuardedConnection,
     error::{Error, Kind},
-    meta,
+    meta::{self, KeptAnswers},
     run::{self, Access, Collector, Ran, Stop},
     sqlite3,
     statement::{Answer, Batch, BatchResult, Mode, StatementResult},
@@ -40,14 +40,18 @@ pub(super) struct Done {
 pub(super) struct Terms<'t> {
     /// What its statements may do.
     pub(super) access: Access,
-    /// Whether deferred foreign keys are checked at the batch's end, because COMMIT is not the client's own.
-    pub(super) checks_deferred_keys: bool,
+    /// Whether the transaction is a session's, which commits it itself.
+    pub(super) is_sessions: bool,
     /// The revision that the batch becomes if it writes.
     pub(super) revision: u64,
     /// Rows it may answer with.
     pub(super) max_answer_bytes: usize,
     /// How long it may take.
     pub(super) limit: Option<(std::time::Instant, Interruption)>,
+    /// How long others wait for it.
+    pub(super) patience: Option<Patience>,
+    /// What is kept of answers to requests that may be repeated.
+    pub(super) kept: KeptAnswers,
     /// Statements of a batch of mode EACH that have ended the transaction before: not to be run again.
     pub(super) condemned: &'t [(usize, Error)],
 }
@@ -55,7 +59,10 @@ pub(super) struct Terms<'t> {
 /// Runs a batch in the open transaction.
 pub(super) fn run(connection: &GuardedConnection, batch: &Batch, cancel: &Cancel, terms: &Terms<'_>) -> Outcome {
     connection.watch.begin(cancel, terms.limit);
-    let outcome = guarded(connection, batch, terms);
+    if let Some(patience) = &terms.patience {
+        connection.watch.allow(patience.clone());
+    }
+    let outcome = guarded(connection, batch, cancel, terms);
     let interruption = connection.watch.end();
     if let Outcome::Failed(_) = outcome
         && interruption == Some(Interruption::GroupTime)
@@ -81,7 +88,7 @@ pub(super) fn run(connection: &GuardedConnection, batch: &Batch, cancel: &Cancel
     outcome
 }
 
-fn guarded(connection: &GuardedConnection, batch: &Batch, terms: &Terms<'_>) -> Outcome {
+fn guarded(connection: &GuardedConnection, batch: &Batch, cancel: &Cancel, terms: &Terms<'_>) -> Outcome {
     let request_id = batch.request.as_ref().map(|request| request.id.as_str());
     if let Some(id) = request_id {
         match meta::stored_answer(connection, id, batch) {
@@ -108,12 +115,17 @@ fn guarded(connection: &GuardedConnection, batch: &Batch, terms: &Terms<'_>) -> 
             && progress.writes
         {
             let answer = (request.encode)(&result);
-            meta::store_answer(connection, &request.id, batch, &answer).map_err(Stop::Failed)?;
+            meta::store_answer(connection, &request.id, batch, &answer, terms.kept).map_err(Stop::Failed)?;
+        }
+        if terms.is_sessions {
+            // Its client has been told that nothing was kept, if it was given up while SQLite could not be stopped. Other
+            // batches are left out when their group is committed.
+            cancel.begin_commit().map_err(|interruption| Stop::Failed(interruption.error()))?;
         }
         Ok(result)
     });
     // COMMIT would set it back, but other batches come before that.
-    if terms.checks_deferred_keys
+    if !terms.is_sessions
         && connection.policy.take_deferral()
         && let Err(error) = connection.run("PRAGMA defer_foreign_keys = OFF;")
     {
@@ -228,9 +240,9 @@ fn in_savepoint<T>(
     }
     connection.run(savepoint.open).map_err(Stop::Failed)?;
     let outcome = run().and_then(|done| {
-        // A deferred foreign key would only fail at COMMIT, and with it everybody else's batch
+        // Unless COMMIT is the client's own, a deferred foreign key would only fail there, and with it everybody else's batch
         // (https://sqlite.org/foreignkeys.html#fk_deferred).
-        if terms.checks_deferred_keys && sqlite3::has_deferred_violations(&connection.sqlite) {
+        if !terms.is_sessions && sqlite3::has_deferred_violations(&connection.sqlite) {
             return Err(Stop::Failed(Error::of_code(
                 rusqlite::ffi::SQLITE_CONSTRAINT_FOREIGNKEY,
                 "FOREIGN KEY constraint failed: a deferred foreign key is still violated at the end of the batch",

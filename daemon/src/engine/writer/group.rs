@@ -8,12 +8,15 @@ use super::{
     super::{
         cancel::Interruption,
         error::{Error, Kind},
+        meta::KeptAnswers,
         run::Access,
         statement::Answer,
     },
     Job,
     batch::{Done, Outcome, Terms},
+    doubt::Verdict,
     thread::WriterThread,
+    waiting::Task,
 };
 
 /// Batches in a group. Beyond some hundreds the fsync's share of a batch's time is too small to matter.
@@ -31,7 +34,7 @@ const GROUP_INTAKE_TIME: Duration = Duration::from_millis(5);
 const BESIDE_OTHERS_TIME: Duration = Duration::from_millis(50);
 
 /// Statements of one batch of mode EACH that may end the transaction before the batch fails as a whole: each of them makes
-/// the group run again.
+/// the group run again, so that a batch of n of them would take n² time.
 const CONDEMNED_MAX: usize = 16;
 
 /// What bounds a group.
@@ -45,6 +48,8 @@ pub(in super::super) struct Bounds {
     pub(in super::super) intake_time: Duration,
     /// See [`BESIDE_OTHERS_TIME`].
     pub(in super::super) beside_others_time: Duration,
+    /// What is kept of answers to requests that may be repeated.
+    pub(in super::super) kept: KeptAnswers,
 }
 
 /// The batches of the open transaction.
@@ -75,19 +80,25 @@ enum State {
 impl WriterThread {
     /// Commits a batch and those that are waiting behind it.
     pub(super) fn group(&mut self, first: Job) {
+        self.waiting.hold(Task::Begin, first.cancel());
         if let Err(error) = self.begin() {
             // What hinders one hinders all: everybody who waits now has waited just as long.
             let waiting = std::iter::from_fn(|| self.next_waiting_batch()).collect::<Vec<_>>();
-            std::iter::once(first).chain(waiting).for_each(|job| answer(job, Err(error.clone())));
+            for job in std::iter::once(first).chain(waiting) {
+                self.waiting.end(job.cancel());
+                answer(job, Err(error.clone()));
+            }
             return;
         }
+        self.waiting.goes_on(Task::Batch);
         let until = Instant::now() + self.bounds.intake_time;
         let mut group = Group::default();
         let mut postponed = None;
         let mut next = Some(first);
         while let Some(job) = next.take() {
-            if let Some(interruption) = job.cancel.interruption() {
-                // Its client has gone before it began: nothing is owed to anybody.
+            self.waiting.end(job.cancel());
+            if let Some(interruption) = job.cancel().interruption() {
+                // Its client has given it up before it began.
                 answer(job, Err(interruption.error()));
             } else {
                 let mut member = Member { job, state: State::Waiting, condemned: Vec::new() };
@@ -114,7 +125,7 @@ impl WriterThread {
             }
             next = self.next_waiting_batch();
         }
-        self.finish(group);
+        self.finish(group, Access::Shared);
         if let Some((job, access)) = postponed {
             self.alone(job, access);
         }
@@ -122,6 +133,9 @@ impl WriterThread {
 
     /// Runs a batch that cannot, or should not, share a transaction.
     fn alone(&mut self, job: Job, access: Access) {
+        let is_outside = access == Access::OutsideTransaction;
+        self.waiting.hold(if is_outside { Task::Outside } else { Task::Batch }, job.cancel());
+        job.cancel().run_outside_transactions(is_outside);
         if access != Access::OutsideTransaction
             && let Err(error) = self.begin()
         {
@@ -145,19 +159,43 @@ impl WriterThread {
                 group.push(member);
             }
         }
-        // It has committed itself. The revision tells watchers that something has happened.
-        if access == Access::OutsideTransaction
-            && group.writes > 0
-            && let Err(error) = self.begin()
-        {
-            tracing::error!(%error, "cannot count the revision of a statement outside transactions");
-            group.uncount(self.committed_revision());
+        if is_outside {
+            self.after_outside(&mut group);
         }
-        self.finish(group);
+        self.finish(group, access);
         // Undoing a batch lets go of nothing, so one that has failed may have left a file behind, too.
         if access == Access::Alone {
             self.detach_all();
         }
+    }
+
+    /// What is left to do when a statement outside of transactions has run.
+    fn after_outside(&mut self, group: &mut Group) {
+        for member in &mut group.members {
+            member.job.cancel().run_outside_transactions(false);
+            // It commits by the log, too.
+            if let State::Failed(error) = &mut member.state
+                && [Kind::DataLoss, Kind::Exhausted].contains(&error.kind)
+                && error.sqlite_code != 0
+                && let Err(why) = self.settle(error, false)
+            {
+                error.message = format!("{}; whether it was done is not known ({})", error.message, why.message);
+            }
+        }
+        // It has committed itself. The revision tells watchers that something has happened.
+        if group.writes > 0
+            && let Err(error) = self.count_revision()
+        {
+            tracing::error!(%error, "cannot count the revision of a statement outside transactions");
+            group.uncount(self.committed_revision());
+        }
+        group.writes = 0;
+    }
+
+    fn count_revision(&mut self) -> Result<(), Error> {
+        self.begin()?;
+        let revision = self.committed_revision() + 1;
+        self.commit(revision).map_err(|failure| self.judge(failure, revision).into_error())
     }
 
     fn run_with(
@@ -170,13 +208,15 @@ impl WriterThread {
         let base = self.committed_revision() + group.writes;
         let terms = Terms {
             access,
-            checks_deferred_keys: true,
+            is_sessions: false,
             revision: base + 1,
             max_answer_bytes: self.config.max_answer_bytes,
             limit,
+            patience: self.waiting.patience(self.config.batch_timeout),
+            kept: self.bounds.kept,
             condemned: &member.condemned,
         };
-        match self.run_batch(&member.job, &terms) {
+        match self.run_batch(&member.job.batch, member.job.cancel(), &terms) {
             Outcome::Done(mut done) => {
                 if let Answer::Fresh(result) = &mut done.answer
                     && !done.writes
@@ -196,8 +236,9 @@ impl WriterThread {
                 member.state = State::Waiting;
                 Step::TransactionLost
             }
-            Outcome::TransactionLost(_, error) => {
-                member.state = State::Failed(error);
+            Outcome::TransactionLost(statement, error) => {
+                let is_one_too_many = statement.is_some() && !member.condemned.is_empty();
+                member.state = State::Failed(if is_one_too_many { too_many_rollbacks(&error) } else { error });
                 Step::TransactionLost
             }
             Outcome::TooLong => Step::TooLong,
@@ -241,17 +282,22 @@ impl WriterThread {
     }
 
     /// Commits the group and answers its members.
-    fn finish(&mut self, mut group: Group) {
+    fn finish(&mut self, mut group: Group, access: Access) {
+        self.leave_out_given_up(&mut group, access);
         let writes = group.writes;
         if writes == 0 {
             self.roll_back();
-        } else if let Err(error) = self.commit(self.committed_revision() + writes) {
-            tracing::error!(%error, batches = writes, "cannot commit; opening the database anew");
-            self.give_up_connection();
-            group.fail(&Error {
-                message: format!("the commit failed, nothing was written: {}", error.message),
-                ..error
-            });
+        } else {
+            self.waiting.goes_on(Task::Commit(writes));
+            let revision = self.committed_revision() + writes;
+            if let Err(failure) = self.commit(revision) {
+                tracing::error!(error = %failure.error, batches = writes, "cannot commit; opening the database anew");
+                let verdict = self.judge(failure, revision);
+                if let Verdict::Undone(_) = verdict {
+                    group.commit_undone();
+                }
+                group.fail(&verdict.into_error());
+            }
         }
         for member in group.members {
             match member.state {
@@ -259,6 +305,15 @@ impl WriterThread {
                 State::Failed(error) => answer(member.job, Err(error)),
                 State::Waiting => answer(member.job, Err(Error::internal("running the batch: it was left out"))),
             }
+        }
+    }
+
+    /// Takes out the batches that were given up since they were run: their clients have been told that nothing was kept. After
+    /// this, none of the others can be given up.
+    fn leave_out_given_up(&mut self, group: &mut Group, access: Access) {
+        while group.writes > 0 && !group.begin_commit() {
+            group.commit_undone();
+            self.rerun(group, access);
         }
     }
 }
@@ -270,6 +325,7 @@ impl Default for Bounds {
             size_bytes: GROUP_MAX_BYTES,
             intake_time: GROUP_INTAKE_TIME,
             beside_others_time: BESIDE_OTHERS_TIME,
+            kept: KeptAnswers::default(),
         }
     }
 }
@@ -300,6 +356,25 @@ impl Group {
         self.members.len() >= bounds.batches || self.size_bytes >= bounds.size_bytes
     }
 
+    /// Marks what is to be committed. Returns whether all of it is wanted; what is not, has failed.
+    fn begin_commit(&mut self) -> bool {
+        let mut are_all_wanted = true;
+        for member in &mut self.members {
+            if let State::Done(Done { writes: true, .. }) = member.state
+                && let Err(interruption) = member.job.cancel().begin_commit()
+            {
+                member.state = State::Failed(interruption.error());
+                are_all_wanted = false;
+            }
+        }
+        are_all_wanted
+    }
+
+    /// Takes the mark back.
+    fn commit_undone(&self) {
+        self.members.iter().for_each(|member| member.job.cancel().commit_undone());
+    }
+
     /// Makes the members' answers those of batches that are not counted.
     fn uncount(&mut self, revision: u64) {
         self.writes = 0;
@@ -326,10 +401,27 @@ impl Group {
 
 /// Answers a client; one that has gone does not matter.
 fn answer(job: Job, result: Result<Answer, Error>) {
-    if let Err(error) = &result
-        && error.kind == Kind::Internal
-    {
-        tracing::error!(%error, "a batch failed");
+    if let Err(error) = &result {
+        let client = job.cancel().client();
+        if error.kind == Kind::Internal {
+            tracing::error!(client, %error, "a batch failed");
+        } else if error.reason == Interruption::BatchTime.error().reason {
+            tracing::warn!(client, %error, "ended a batch for which others waited too long");
+        }
     }
-    let _ = job.reply.send(result);
+    job.reply.send(result);
+}
+
+fn too_many_rollbacks(error: &Error) -> Error {
+    Error::new(
+        Kind::Precondition,
+        "TOO_MANY_ROLLBACKS",
+        format!(
+            "more than {CONDEMNED_MAX} statements of the batch rolled back the whole transaction (OR ROLLBACK, \
+             RAISE(ROLLBACK)), which the mode EACH allows no more often; nothing of the batch was kept. Use OR ABORT or \
+             RAISE(ABORT), or send smaller batches. The last one's error: {}",
+            error.message
+        ),
+    )
+    .at(error.statement_index.unwrap_or_default())
 }

@@ -1,12 +1,19 @@
 //! The write path: a bounded queue, and the thread that owns the one connection that writes.
 //!
-//! `queue` (this file) → `thread` (takes requests from the queue) → `group` (many batches, one commit), or `transaction`
-//! (one session's, which holds the writer), all of them on a `connection` that runs batches in savepoints.
+//! `queue` (how requests come in) → `thread` (takes them) → `group` (many batches, one commit), or `transaction` (one
+//! session's, which holds the writer; `operation` is the session's side), all of them on a `connection` that runs batches
+//! in savepoints. `doubt` is what happens after a commit that failed, `reply` the way back, `waiting` who waits for whom.
 
 mod batch;
+mod doubt;
+mod fault;
 mod group;
+mod operation;
+mod queue;
+mod reply;
 mod thread;
 mod transaction;
+mod waiting;
 
 use std::{
     sync::{
@@ -14,13 +21,15 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
     thread::JoinHandle,
-    time::Duration,
 };
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 
+pub(super) use fault::Faults;
+#[cfg(test)]
+pub(super) use fault::Stage;
 pub(super) use group::Bounds;
-pub(crate) use transaction::WriteTransaction;
+pub(crate) use operation::WriteTransaction;
 
 use super::{
     cancel::Cancel,
@@ -28,33 +37,25 @@ use super::{
     error::{Error, Kind},
     statement::{Answer, Batch},
 };
-use transaction::Opening;
-
-/// How long a request waits for a place in a full queue, in its turn, before it is refused.
-const QUEUE_WAIT: Duration = Duration::from_secs(1);
-
-/// Requests that wait for the writer, or are with it, take no more memory than this: four of the longest messages.
-const QUEUE_MAX_BYTES: usize = 256 << 20;
-
-/// What one permit of the queue stands for.
-const BYTES_PER_PERMIT: usize = 1 << 10;
-
-/// When a client that was refused by a full queue should come again.
-const QUEUE_FULL_RETRY_AFTER: Duration = Duration::from_millis(100);
+use operation::Opening;
+use queue::Queue;
+use reply::{Pending, Reply};
+use waiting::Waiting;
 
 /// The writer of a database.
 #[derive(Debug)]
 pub(super) struct Writer {
-    queue: Mutex<Option<mpsc::Sender<Request>>>,
-    /// A permit each [`BYTES_PER_PERMIT`] that a batch in the queue, or with the thread, takes.
-    bytes: Arc<Semaphore>,
+    queue: Queue,
+    waiting: Arc<Waiting>,
     revision: Arc<AtomicU64>,
     thread: Mutex<Option<JoinHandle<()>>>,
-    capacity: usize,
+    /// Whether the thread has ended without having been closed.
+    failed: watch::Receiver<bool>,
 }
 
-/// The answer that will come once a batch is committed.
-pub(crate) type PendingAnswer = oneshot::Receiver<Result<Answer, Error>>;
+/// The answer that will come once a batch is committed. It comes in time: soon after the batch is given up, or its deadline
+/// has passed, at the latest.
+pub(crate) type PendingAnswer = Pending<Answer>;
 
 /// What waits in the queue.
 #[derive(Debug)]
@@ -67,36 +68,54 @@ enum Request {
 #[derive(Debug)]
 struct Job {
     batch: Batch,
-    cancel: Cancel,
-    reply: oneshot::Sender<Result<Answer, Error>>,
-    /// Its part of what the queue may hold. `None` within a transaction, which has one batch at a time.
-    _bytes: Option<OwnedSemaphorePermit>,
+    reply: Reply<Answer>,
+    /// Its part of what the queue may hold.
+    bytes: Option<OwnedSemaphorePermit>,
+}
+
+/// Tells of the thread's end when it is dropped.
+struct Alive {
+    failed: watch::Sender<bool>,
+    is_closed: bool,
 }
 
 impl Writer {
     /// Opens the connection and starts the thread.
     pub(super) fn start(config: &Config) -> Result<Self, Error> {
-        Self::start_bounded(config, Bounds::default())
+        Self::start_bounded(config, Bounds::default(), &Faults::default())
     }
 
-    /// As [`Writer::start`], with groups bounded so.
-    pub(super) fn start_bounded(config: &Config, bounds: Bounds) -> Result<Self, Error> {
-        let (connection, revision) = thread::open(config)?;
+    /// As [`Writer::start`], with groups bounded so, and with these faults.
+    pub(super) fn start_bounded(config: &Config, bounds: Bounds, faults: &Faults) -> Result<Self, Error> {
+        let (connection, revision) = thread::open(config, 0)?;
         let revision = Arc::new(AtomicU64::new(revision));
-        let (queue, requests) = mpsc::channel(config.queue_jobs);
+        let (sender, requests) = mpsc::channel(config.queue_jobs);
+        let (waiting, (failed, has_failed)) = (Arc::<Waiting>::default(), watch::channel(false));
+        let writer = thread::WriterThread::new(
+            connection,
+            config.clone(),
+            bounds,
+            requests,
+            Arc::clone(&revision),
+            Arc::clone(&waiting),
+            faults.clone(),
+        );
         let runtime = tokio::runtime::Handle::current();
-        let writer =
-            thread::WriterThread::new(connection, config.clone(), bounds, requests, Arc::clone(&revision), runtime);
         let thread = std::thread::Builder::new()
             .name("writer".into())
-            .spawn(move || writer.run())
+            .spawn(move || {
+                let mut alive = Alive { failed, is_closed: false };
+                let _entered = runtime.enter(); // for sinks that wait for their client with a time limit
+                writer.run();
+                alive.is_closed = true;
+            })
             .map_err(|error| Error::internal(format_args!("starting the writer's thread: {error}")))?;
         Ok(Self {
-            queue: Mutex::new(Some(queue)),
-            bytes: Arc::new(Semaphore::new(QUEUE_MAX_BYTES / BYTES_PER_PERMIT)),
+            queue: Queue::new(sender, Arc::clone(&waiting)),
+            waiting,
             revision,
             thread: Mutex::new(Some(thread)),
-            capacity: config.queue_jobs,
+            failed: has_failed,
         })
     }
 
@@ -105,32 +124,26 @@ impl Writer {
         self.revision.load(Ordering::Acquire)
     }
 
-    /// Puts a batch into the queue. Batches are run in the order of these calls' ends.
-    pub(super) async fn submit(&self, batch: Batch, cancel: Cancel) -> Result<PendingAnswer, Error> {
-        let (reply, answer) = oneshot::channel();
-        let permits = (batch.size_bytes / BYTES_PER_PERMIT + 1).min(QUEUE_MAX_BYTES / BYTES_PER_PERMIT);
-        let permits = u32::try_from(permits).unwrap_or(u32::MAX);
-        // One wait for both, in turn: whoever waits longer comes first, however large the others are.
-        tokio::time::timeout(QUEUE_WAIT, async {
-            let bytes = Arc::clone(&self.bytes).acquire_many_owned(permits).await.map_err(|_| shutting_down())?;
-            self.enqueue(Request::Batch(Job { batch, cancel, reply, _bytes: Some(bytes) })).await
-        })
-        .await
-        .unwrap_or_else(|_| Err(self.queue_full()))?;
-        Ok(answer)
+    /// Puts a batch into the queue, or has it wait for a place there in its turn. Batches are run in the order of these
+    /// calls.
+    pub(super) fn submit(&self, batch: Batch, cancel: Cancel) -> PendingAnswer {
+        let (reply, answer) = reply::channel(cancel, None);
+        let pending = Pending::new(answer, &self.waiting);
+        self.queue.put(Request::Batch(Job { batch, reply, bytes: None }));
+        pending
     }
 
     /// Opens a transaction that holds the writer, in its turn.
     pub(super) async fn begin(&self, cancel: Cancel) -> Result<WriteTransaction, Error> {
-        let (transaction, opening, opened) = transaction::open(cancel);
-        let queued = tokio::time::timeout(QUEUE_WAIT, self.enqueue(Request::Transaction(opening)));
-        queued.await.unwrap_or_else(|_| Err(self.queue_full()))?;
+        let (transaction, opening, opened) = operation::open(cancel);
+        let opened = Pending::new(opened, &self.waiting);
+        self.queue.put(Request::Transaction(opening));
         transaction.opened(opened).await
     }
 
     /// Lets the thread finish what is in the queue, checkpoint and end, and waits for it. Later requests are refused.
     pub(super) fn close(&self) {
-        drop(self.queue.lock().unwrap_or_else(PoisonError::into_inner).take());
+        self.queue.close();
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread
             && thread.join().is_err()
@@ -139,23 +152,62 @@ impl Writer {
         }
     }
 
-    async fn enqueue(&self, request: Request) -> Result<(), Error> {
-        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        queue.ok_or_else(shutting_down)?.send(request).await.map_err(|_| shutting_down())
+    /// Ends when the thread has ended though it was not to, with what has happened. Otherwise never.
+    pub(super) async fn failed(&self) -> String {
+        let mut failed = self.failed.clone();
+        if failed.wait_for(|has_failed| *has_failed).await.is_ok() {
+            return "the writer's thread has ended by a panic: no write is possible until the daemon is started again"
+                .into();
+        }
+        std::future::pending().await
+    }
+}
+
+impl Request {
+    /// What it takes in the queue.
+    fn size_bytes(&self) -> usize {
+        match self {
+            Self::Batch(job) => job.batch.size_bytes,
+            Self::Transaction(_) => 0,
+        }
     }
 
-    fn queue_full(&self) -> Error {
-        Error::new(
-            Kind::Exhausted,
-            "QUEUE_FULL",
-            format!(
-                "the writer's queue is full: it takes {} batches and {} MiB, and has had no room for {QUEUE_WAIT:?}; nothing \
-                 was written, try again",
-                self.capacity,
-                QUEUE_MAX_BYTES >> 20
-            ),
-        )
-        .retry_after(QUEUE_FULL_RETRY_AFTER)
+    /// Its part of what the queue may hold.
+    fn with(mut self, bytes: Option<OwnedSemaphorePermit>) -> Self {
+        if let Self::Batch(job) = &mut self {
+            job.bytes = bytes;
+        }
+        self
+    }
+
+    /// Answers that it cannot be done.
+    fn refuse(self, error: Error) {
+        match self {
+            Self::Batch(job) => job.reply.send(Err(error)),
+            Self::Transaction(opening) => opening.opened.send(Err(error)),
+        };
+    }
+
+    /// Ends when nobody waits for it any more.
+    async fn closed(&mut self) {
+        match self {
+            Self::Batch(job) => job.reply.closed().await,
+            Self::Transaction(opening) => opening.opened.closed().await,
+        }
+    }
+}
+
+impl Job {
+    fn cancel(&self) -> &Cancel {
+        self.reply.cancel()
+    }
+}
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        if !self.is_closed {
+            let _ = self.failed.send(true);
+        }
     }
 }
 

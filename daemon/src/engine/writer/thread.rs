@@ -10,21 +10,23 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::{
-    runtime::Handle,
-    sync::mpsc::{self, error::TryRecvError},
-};
+use tokio::sync::mpsc::{self, error::TryRecvError};
 
 use super::{
     super::{
+        cancel::Cancel,
         connection::{Config, GuardedConnection},
         error::{self, Error},
         meta,
         sqlite3::sigbus,
+        statement::Batch,
     },
     Job, Request,
     batch::{self, Outcome, Terms},
+    doubt::{CommitFailure, Doubt},
+    fault::{Faults, Stage},
     group::Bounds,
+    waiting::Waiting,
 };
 
 /// How long the thread looks for another request before it sleeps.
@@ -33,7 +35,9 @@ const SPIN_TIME: Duration = Duration::from_micros(100);
 /// The state of the writer's thread.
 pub(super) struct WriterThread {
     /// `None` while the database cannot be opened.
-    connection: Option<GuardedConnection>,
+    pub(super) connection: Option<GuardedConnection>,
+    /// A failed commit of which it is not known whether it was kept.
+    pub(super) doubt: Option<Doubt>,
     pub(super) config: Config,
     /// What bounds a group.
     pub(super) bounds: Bounds,
@@ -42,8 +46,8 @@ pub(super) struct WriterThread {
     held: VecDeque<Request>,
     /// The newest committed revision, for everybody to see.
     committed_revision: Arc<AtomicU64>,
-    /// For sinks that wait for their client with a time limit.
-    runtime: Handle,
+    pub(super) waiting: Arc<Waiting>,
+    pub(super) faults: Faults,
 }
 
 impl WriterThread {
@@ -53,34 +57,47 @@ impl WriterThread {
         bounds: Bounds,
         requests: mpsc::Receiver<Request>,
         committed_revision: Arc<AtomicU64>,
-        runtime: Handle,
+        waiting: Arc<Waiting>,
+        faults: Faults,
     ) -> Self {
         Self {
             connection: Some(connection),
+            doubt: None,
             config,
             bounds,
             requests,
             held: VecDeque::new(),
             committed_revision,
-            runtime,
+            waiting,
+            faults,
         }
     }
 
-    /// Serves requests until the last sender has gone and the queue is empty; then checkpoints.
+    /// Serves requests until the last sender has gone and the queue is empty; then checkpoints. A panic ends what is being
+    /// done, which is answered as it unwinds, and nothing else.
     pub(super) fn run(mut self) {
-        let runtime = self.runtime.clone();
-        let _entered = runtime.enter();
         while let Some(request) = self.held.pop_front().or_else(|| self.next_request()) {
-            match request {
+            let serve = || match request {
                 Request::Batch(job) => self.group(job),
                 Request::Transaction(opening) => self.transaction(opening),
+            };
+            if catch_unwind(AssertUnwindSafe(serve)).is_err() {
+                // Even this may panic: where the connection is broken, or the log.
+                let _ = catch_unwind(AssertUnwindSafe(|| self.give_up_connection()));
+                let say = || tracing::error!("the writer has panicked; it goes on with a new connection");
+                let _ = catch_unwind(AssertUnwindSafe(say));
             }
+            self.waiting.release();
+            let _ = self.faults.at(Stage::Thread);
         }
-        if let Some(connection) = &self.connection
-            && sigbus::check().is_ok()
-        {
-            checkpoint(connection);
+        if sigbus::check().is_err() {
+            return;
         }
+        let last = || match self.connection() {
+            Ok(connection) => checkpoint(connection),
+            Err(error) => tracing::warn!(%error, "cannot checkpoint the write-ahead log"),
+        };
+        let _ = catch_unwind(AssertUnwindSafe(last));
     }
 
     /// The next request; `None` when the last sender has gone and the queue is empty. A client that writes one row after
@@ -114,11 +131,13 @@ impl WriterThread {
         }
     }
 
-    /// The connection, opened anew if it was given up.
+    /// The connection, opened anew if it was given up. There is none while a failed commit is in doubt.
     pub(super) fn connection(&mut self) -> Result<&GuardedConnection, Error> {
         if self.connection.is_none() {
-            let (connection, revision) = open(&self.config)?;
-            self.committed_revision.store(revision, Ordering::Release);
+            let (connection, revision) = open(&self.config, self.committed_revision())?;
+            self.mark(&connection)?;
+            self.doubt = None;
+            self.committed_revision.fetch_max(revision, Ordering::AcqRel);
             self.connection = Some(connection);
         }
         self.connection.as_ref().ok_or_else(|| Error::internal("opening the database"))
@@ -147,19 +166,52 @@ impl WriterThread {
     /// Opens a transaction that holds the database's write lock.
     pub(super) fn begin(&mut self) -> Result<(), Error> {
         sigbus::check()?;
-        if let Err(error) = self.connection()?.run("BEGIN IMMEDIATE;") {
+        self.faults.at(Stage::Begin)?;
+        if let Err(error) = self.connection() {
+            return Err(self.still_in_doubt(error));
+        }
+        if self.begin_with_revision()? {
+            return Ok(());
+        }
+        // Another program has removed the daemon's own table.
+        let revision = self.committed_revision() + 1;
+        tracing::warn!(
+            revision,
+            "another program has removed skylinedb_meta, the daemon's own table, or its row; making it again"
+        );
+        let made = self.connection().and_then(|connection| meta::create_in_transaction(connection, revision - 1));
+        if let Err(error) = made {
+            self.roll_back();
+            return Err(error);
+        }
+        if let Err(failure) = self.commit(revision) {
+            return Err(self.judge(failure, revision).into_error());
+        }
+        if self.begin_with_revision()? {
+            return Ok(());
+        }
+        self.roll_back();
+        Err(Error::internal("making skylinedb_meta again"))
+    }
+
+    /// Opens a transaction. Returns whether the revision is there.
+    fn begin_with_revision(&mut self) -> Result<bool, Error> {
+        let connection = self.connection()?;
+        if let Err(error) = connection.run("BEGIN IMMEDIATE;") {
             return Err(error::locked_by_another_process(error, &self.config.path));
         }
-        let connection = self.connection()?;
-        // Another program may have written it: a revision must never go back.
-        match meta::revision(&connection.sqlite) {
-            Ok(revision) => self.committed_revision.store(revision, Ordering::Release),
+        match meta::find_revision(&connection.sqlite) {
+            Ok(Some(revision)) => {
+                // Another program may have written it: a revision must never go back.
+                self.committed_revision.fetch_max(revision, Ordering::AcqRel);
+                Ok(true)
+            }
+            Ok(None) => Ok(false),
             Err(error) => {
                 self.roll_back();
-                return Err(error);
+                Err(error)
             }
         }
-        Ok(())
     }
 
     /// Rolls back, if there is something to roll back.
@@ -173,15 +225,18 @@ impl WriterThread {
         }
     }
 
-    /// Commits the open transaction, which has become this revision.
-    pub(super) fn commit(&mut self, revision: u64) -> Result<(), Error> {
+    /// Commits the open transaction, which has become this revision. What has failed is for [`WriterThread::judge`].
+    pub(super) fn commit(&mut self, revision: u64) -> Result<(), CommitFailure> {
+        let failure = |is_tried| move |error| CommitFailure { error, is_tried };
         let is_new = revision != self.committed_revision();
-        let connection = self.connection()?;
+        let connection = self.connection().map_err(failure(false))?;
         if is_new {
-            meta::set_revision(connection, revision)?;
+            meta::set_revision(connection, revision).map_err(failure(false))?;
         }
         // What it has written may come from what is no longer in the file.
-        sigbus::check()?;
+        sigbus::check().map_err(failure(false))?;
+        self.faults.at(Stage::Commit).map_err(failure(true))?;
+        let connection = self.connection().map_err(failure(false))?;
         let changes_schema = connection.changes_schema.replace(false);
         if changes_schema {
             connection.schema.advance();
@@ -190,9 +245,9 @@ impl WriterThread {
         if changes_schema {
             connection.schema.advance();
         }
-        committed?;
-        sigbus::check()?;
+        committed.and_then(|()| sigbus::check()).map_err(failure(true))?;
         self.committed_revision.store(revision, Ordering::Release);
+        let _ = self.faults.at(Stage::Committed);
         Ok(())
     }
 
@@ -202,12 +257,16 @@ impl WriterThread {
     }
 
     /// Runs a batch; a panic in it is its own failure and nobody else's.
-    pub(super) fn run_batch(&mut self, job: &Job, terms: &Terms<'_>) -> Outcome {
-        let connection = match self.connection() {
-            Ok(connection) => connection,
-            Err(error) => return Outcome::Failed(error),
+    pub(super) fn run_batch(&mut self, batch: &Batch, cancel: &Cancel, terms: &Terms<'_>) -> Outcome {
+        if let Err(error) = self.connection() {
+            return Outcome::Failed(error);
+        }
+        let Some(connection) = &self.connection else {
+            return Outcome::Failed(Error::internal("opening the database"));
         };
-        let run = || batch::run(connection, &job.batch, &job.cancel, terms);
+        let run = || {
+            self.faults.at(Stage::Batch).map_or_else(Outcome::Failed, |()| batch::run(connection, batch, cancel, terms))
+        };
         catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| {
             self.give_up_connection();
             Outcome::TransactionLost(None, Error::internal("running the batch (a panic)"))
@@ -215,10 +274,10 @@ impl WriterThread {
     }
 }
 
-/// Opens the connection that writes. Returns the revision of the database, too.
-pub(super) fn open(config: &Config) -> Result<(GuardedConnection, u64), Error> {
+/// Opens the connection that writes. Returns the revision of the database, too; a database without one begins at `revision`.
+pub(super) fn open(config: &Config, revision: u64) -> Result<(GuardedConnection, u64), Error> {
     let opened = GuardedConnection::open_writer(config).and_then(|connection| {
-        let revision = meta::create(&connection)?;
+        let revision = meta::create(&connection, revision)?;
         Ok((connection, revision))
     });
     opened.map_err(|error| error::locked_by_another_process(error, &config.path))

@@ -1,7 +1,5 @@
 //! Requests of a session that are as calls of their own: each is answered as soon as it is done.
 
-use std::{sync::Arc, task::Poll};
-
 use futures_util::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use skylinedb::proto::v1::{self as proto, session_response::Response};
 
@@ -12,7 +10,7 @@ use super::{
     response,
 };
 use crate::{
-    engine::{CancelOnDrop, Error, Interruption, Kind, shutting_down},
+    engine::{CancelOnDrop, Error, Interruption, Kind},
     lifecycle::Work,
 };
 
@@ -30,7 +28,7 @@ impl Independent {
     }
 
     /// Starts a request; gives it back if so many are under way that it has to wait.
-    pub(super) async fn start(&mut self, service: &Service, request: Request) -> Option<Request> {
+    pub(super) fn start(&mut self, service: &Service, request: Request) -> Option<Request> {
         if self.going.len() >= MAX_TAKEN {
             return Some(request);
         }
@@ -38,20 +36,9 @@ impl Independent {
         self.going.push((id, cancel.on_drop(), work));
         let answer: BoxFuture<'static, Result<Response, Error>> = match action {
             Action::Write(batch) => {
-                let database = Arc::clone(&service.database);
-                let mut submitted = async move { database.submit(batch, cancel).await }.boxed();
-                // Asked once here, so that writes come into the queue, or wait for a place in it, in their order. tokio
-                // must not say "later" for fairness' sake: that would lose the order.
-                let outcome = futures_util::poll!(tokio::task::unconstrained(&mut submitted));
-                async move {
-                    let pending = match outcome {
-                        Poll::Ready(outcome) => outcome,
-                        Poll::Pending => submitted.await,
-                    };
-                    let answer = pending?.await.unwrap_or_else(|_| Err(shutting_down()));
-                    translate::answer(answer).map(Response::Execute)
-                }
-                .boxed()
+                // Here, and not when it is first asked, so that writes come into the queue in their order.
+                let pending = service.database.submit(batch, cancel);
+                async move { translate::answer(pending.await).map(Response::Execute) }.boxed()
             }
             Action::Execute(batch, _) => {
                 let service = service.clone();
@@ -70,9 +57,9 @@ impl Independent {
         self.going.retain(|(going, ..)| *going != id);
     }
 
-    /// Gives up all of them.
-    pub(super) fn give_up(&mut self) {
-        self.going.clear();
+    /// Gives up all of them, for a reason that is not their client's.
+    pub(super) fn give_up(&mut self, reason: Interruption) {
+        self.going.drain(..).for_each(|(_, going, _)| going.give_up(reason));
     }
 
     /// The next answer; never without a request under way.

@@ -8,15 +8,15 @@ mod ordered;
 mod request;
 mod transaction;
 
-use std::{collections::VecDeque, time::Instant};
+use std::{collections::VecDeque, sync::Arc, time::Instant};
 
 use futures_util::FutureExt as _;
 use skylinedb::proto::v1::{self as proto, session_request::Request as RequestKind, session_response::Response};
 use tokio::sync::OwnedSemaphorePermit;
-use tonic::{Code, Status, Streaming};
+use tonic::{Status, Streaming};
 
 use super::{Service, dispatch, query::OneChunk, status, translate};
-use crate::engine::{Error, ShortReads, shutting_down};
+use crate::engine::{Error, Interruption, ShortReads, shutting_down};
 use independent::Independent;
 use ordered::Ordered;
 use request::{Action, Request};
@@ -46,6 +46,8 @@ pub(super) struct Session {
     held: Option<Request>,
     ordered: Ordered,
     independent: Independent,
+    /// Whose session it is.
+    client: Option<Arc<str>>,
     /// Answers that are to be sent.
     ready: VecDeque<proto::SessionResponse>,
     _permit: OwnedSemaphorePermit,
@@ -63,6 +65,7 @@ impl Session {
         service: Service,
         requests: Streaming<proto::SessionRequest>,
         permit: OwnedSemaphorePermit,
+        client: Option<Arc<str>>,
     ) -> Self {
         Self {
             service,
@@ -74,6 +77,7 @@ impl Session {
             held: None,
             ordered: Ordered::default(),
             independent: Independent::default(),
+            client,
             ready: VecDeque::new(),
             _permit: permit,
         }
@@ -90,15 +94,15 @@ impl Session {
                 return answer.transpose();
             }
             self.is_cut = true;
-            self.ordered.give_up();
-            self.independent.give_up();
+            self.ordered.give_up(Interruption::ShuttingDown);
+            self.independent.give_up(Interruption::ShuttingDown);
         }
         // What is with the writer may be committed at this moment: its answers are waited for, and they come soon.
         if !self.independent.is_empty() {
-            return Some(Ok(given_up(self.independent.next().await)));
+            return Some(Ok(self.independent.next().await));
         }
         if !self.ordered.is_idle() {
-            return Some(Ok(given_up(self.ordered.next().await)));
+            return Some(Ok(self.ordered.next().await));
         }
         self.ordered = Ordered::default();
         Some(Err(shutting_down().into()))
@@ -106,7 +110,7 @@ impl Session {
 
     async fn next_answer(&mut self) -> Result<Option<proto::SessionResponse>, Status> {
         loop {
-            self.advance().await;
+            self.advance();
             if let Some(answer) = self.ready.pop_front() {
                 return Ok(Some(answer));
             }
@@ -181,14 +185,14 @@ impl Session {
     }
 
     /// Brings the requests that were taken as far as they can go now.
-    async fn advance(&mut self) {
+    fn advance(&mut self) {
         loop {
             self.answer_short_reads();
             let Some(request) = self.held.take() else { return };
             let stays = if request.independent {
-                self.independent.start(&self.service, request).await
+                self.independent.start(&self.service, request)
             } else {
-                self.ordered.start(&self.service, request).await
+                self.ordered.start(&self.service, request)
             };
             if stays.is_some() {
                 self.held = stays;
@@ -211,7 +215,8 @@ impl Session {
             }
             let Some((arrival, request)) = self.taken.pop_front() else { return };
             let (id, may_be_answered) = (request.id, request.independent || self.ordered.may_answer());
-            let accepted = Request::accept(request, arrival, &self.service, self.ordered.is_in_transaction());
+            let client = self.client.clone();
+            let accepted = Request::accept(request, arrival, client, &self.service, self.ordered.is_in_transaction());
             let answer = match accepted {
                 Err(error) => Some(Err(error)),
                 Ok(request) => {
@@ -253,16 +258,6 @@ fn answer_now(
         Action::Ping(request) => Some(service.pong(request).map(Response::Ping)),
         _ => None,
     }
-}
-
-/// The answer to a request that the daemon itself may have given up: no client has cancelled it.
-fn given_up(mut answer: proto::SessionResponse) -> proto::SessionResponse {
-    if let Some(Response::Error(error)) = &mut answer.response
-        && error.code == Code::Cancelled as u32
-    {
-        *error = status::message(shutting_down());
-    }
-    answer
 }
 
 fn response(id: u64, answer: Result<Response, Error>) -> proto::SessionResponse {

@@ -13,7 +13,7 @@ use super::{
     transaction::{self, Transaction},
 };
 use crate::{
-    engine::{CancelOnDrop, Error, Interruption, PendingAnswer, shutting_down},
+    engine::{CancelOnDrop, Error, Interruption, PendingAnswer},
     lifecycle::Work,
 };
 
@@ -81,17 +81,15 @@ impl Ordered {
     }
 
     /// Starts a request; gives it back if it has to wait until what is under way is done.
-    pub(super) async fn start(&mut self, service: &Service, request: Request) -> Option<Request> {
+    pub(super) fn start(&mut self, service: &Service, request: Request) -> Option<Request> {
         if self.running.is_some() || self.pending.len() >= MAX_TAKEN {
             return Some(request);
         }
         match request {
             Request { id, action: Action::Write(batch), cancel, work, .. } => {
                 let gone = Some(cancel.on_drop());
-                self.pending.push_back(match service.database.submit(batch, cancel).await {
-                    Ok(answer) => Pending::AtWriter { id, answer, gone, _work: work },
-                    Err(error) => Pending::Answered(response(id, Err(error))),
-                });
+                let answer = service.database.submit(batch, cancel);
+                self.pending.push_back(Pending::AtWriter { id, answer, gone, _work: work });
                 None
             }
             // It would not see what the writer has yet to do.
@@ -117,16 +115,14 @@ impl Ordered {
         }
     }
 
-    /// Gives up all that is under way.
-    pub(super) fn give_up(&mut self) {
-        if let Some(running) = &mut self.running {
-            running.gone = None;
-        }
-        for pending in &mut self.pending {
-            if let Pending::AtWriter { gone, .. } = pending {
-                *gone = None;
-            }
-        }
+    /// Gives up all that is under way, for a reason that is not its client's.
+    pub(super) fn give_up(&mut self, reason: Interruption) {
+        let running = self.running.iter_mut().map(|running| &mut running.gone);
+        let pending = self.pending.iter_mut().filter_map(|pending| match pending {
+            Pending::AtWriter { gone, .. } => Some(gone),
+            Pending::Answered(_) => None,
+        });
+        running.chain(pending).filter_map(Option::take).for_each(|gone| gone.give_up(reason));
     }
 
     /// The next answer; never when idle. It may be given up at any point and asked for again.
@@ -153,7 +149,7 @@ impl Ordered {
         }
         let answer = match self.pending.front_mut() {
             Some(Pending::AtWriter { id, answer, .. }) => {
-                let answer = translate::answer(answer.await.unwrap_or_else(|_| Err(shutting_down())));
+                let answer = translate::answer(answer.await);
                 response(*id, answer.map(Response::Execute))
             }
             Some(Pending::Answered(answer)) => std::mem::take(answer),
@@ -182,8 +178,8 @@ impl Ordered {
             Action::Begin(kind) => {
                 Doing::Begin(Box::pin(Transaction::begin(Arc::clone(&service.database), kind, cancel)))
             }
-            Action::Commit => Doing::other(transaction::commit(self.transaction.take())),
-            Action::Rollback => Doing::other(transaction::roll_back(self.transaction.take())),
+            Action::Commit => Doing::other(transaction::commit(self.transaction.take(), cancel)),
+            Action::Rollback => Doing::other(transaction::roll_back(self.transaction.take(), cancel)),
             Action::Ping(request) => Doing::known(service.pong(&request).map(Response::Ping)),
             Action::Cancelled => Doing::known(Err(Interruption::ClientGone.error())),
         };

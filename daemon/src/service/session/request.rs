@@ -1,6 +1,9 @@
 //! A session's request, translated and taken on.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use skylinedb::proto::v1::{self as proto, TransactionKind, session_request::Request as Kinds};
 
@@ -41,6 +44,7 @@ impl Request {
     pub(super) fn accept(
         request: proto::SessionRequest,
         arrival: Instant,
+        client: Option<Arc<str>>,
         service: &Service,
         in_transaction: bool,
     ) -> Result<Self, Error> {
@@ -97,6 +101,12 @@ impl Request {
                 "a transaction is the session's: begin, commit and rollback cannot be independent",
             ));
         }
-        Ok(Self { id: request.id, independent: request.independent, cancel: Cancel::at(deadline), work, action })
+        Ok(Self {
+            id: request.id,
+            independent: request.independent,
+            cancel: Cancel::of(client, deadline),
+            work,
+            action,
+        })
     }
 }

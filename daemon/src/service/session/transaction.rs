@@ -111,22 +111,22 @@ impl Transaction {
 }
 
 /// Keeps what the transaction wrote.
-pub(super) async fn commit(transaction: Option<Transaction>) -> Result<Response, Error> {
+pub(super) async fn commit(transaction: Option<Transaction>, cancel: Cancel) -> Result<Response, Error> {
     // It stays work in hand until its answer is known: the drain waits for that.
     let open = transaction.ok_or_else(none_open)?;
     let revision = match &open.state {
         State::Read(snapshot) => snapshot.revision(),
-        State::Write(transaction) => transaction.commit().await?,
+        State::Write(transaction) => transaction.commit(cancel).await?,
         State::Cut(error) => return Err(error.clone()),
     };
     Ok(Response::Commit(proto::CommitResponse { revision }))
 }
 
 /// Undoes what the transaction wrote.
-pub(super) async fn roll_back(transaction: Option<Transaction>) -> Result<Response, Error> {
+pub(super) async fn roll_back(transaction: Option<Transaction>, cancel: Cancel) -> Result<Response, Error> {
     match transaction.map(|open| open.state) {
         Some(State::Read(_) | State::Cut(_)) => {}
-        Some(State::Write(transaction)) => transaction.roll_back().await?,
+        Some(State::Write(transaction)) => transaction.roll_back(cancel).await?,
         None => return Err(none_open()),
     }
     Ok(Response::Rollback(proto::RollbackResponse {}))

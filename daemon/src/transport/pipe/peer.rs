@@ -12,13 +12,20 @@ pub(crate) struct Peer {
     pub(crate) pid: u32,
     /// The user's SID; not known for a process that this user may not look at.
     pub(crate) sid: Option<Arc<str>>,
+    /// What errors and the log call it: `process 4711, user S-1-5-21-…`.
+    pub(crate) name: Arc<str>,
 }
 
 impl Peer {
     /// The peer of a connection.
     pub(crate) fn of(stream: &Stream) -> io::Result<Self> {
         let pid = stream.client_pid()?;
-        Ok(Self { pid, sid: user::sid_of_process(pid).ok().map(Into::into) })
+        let sid: Option<Arc<str>> = user::sid_of_process(pid).ok().map(Into::into);
+        let name = match &sid {
+            Some(sid) => format!("process {pid}, user {sid}"),
+            None => format!("process {pid}"),
+        };
+        Ok(Self { pid, sid, name: name.into() })
     }
 
     /// Tells the debug log what this peer has begun.
