@@ -4,6 +4,7 @@
 //! statement may do is decided by its [`policy`]; what ends it early, by [`cancel`].
 
 mod cancel;
+mod collector;
 mod connection;
 mod error;
 mod meta;

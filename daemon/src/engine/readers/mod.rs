@@ -24,9 +24,10 @@ pub(crate) use snapshot::Snapshot;
 
 use super::{
     cancel::{Cancel, Interruption},
+    collector::{Budget, Collector},
     connection::{Config, GuardedConnection},
     error::{Error, Kind},
-    run::{self, Access, Collector, RowSink, Stop},
+    run::{self, Access, RowSink, Stop},
     statement::{Batch, BatchResult, Mode, Statement, StatementResult},
 };
 
@@ -173,13 +174,17 @@ fn read_all(
     batch: &Batch,
     max_answer_bytes: usize,
 ) -> Result<Vec<Result<StatementResult, Error>>, Error> {
-    let mut budget_bytes = max_answer_bytes;
+    let mut budget = Budget::new(max_answer_bytes);
     let mut results = Vec::with_capacity(batch.statements.len());
     for (index, statement) in batch.statements.iter().enumerate() {
         if let Some(interruption) = connection.watch.is_over() {
             return Err(interruption.error().at(index));
         }
-        let result = read(connection, statement, &mut budget_bytes).map_err(|error| error.at(index));
+        let used_bytes = budget.used_bytes();
+        let result = read(connection, statement, &mut budget).map_err(|error| error.at(index));
+        if result.is_err() {
+            budget.go_back_to(used_bytes);
+        }
         let interruption = connection.watch.interruption();
         if batch.mode == Mode::Atomic || interruption.is_some() {
             results.push(Ok(result?));
@@ -193,9 +198,9 @@ fn read_all(
 fn read(
     connection: &GuardedConnection,
     statement: &Statement,
-    budget_bytes: &mut usize,
+    budget: &mut Budget,
 ) -> Result<StatementResult, Error> {
-    let mut collector = Collector::new(budget_bytes);
+    let mut collector = Collector::new(budget);
     run::run(connection, statement, Access::Read, &mut collector).map_err(failure)?;
     Ok(collector.into_result(StatementResult::default()))
 }
