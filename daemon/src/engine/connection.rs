@@ -127,6 +127,8 @@ pub(super) struct GuardedConnection {
     pub(super) watch: Watch,
     /// What one statement may take of memory.
     pub(super) statement_bytes: usize,
+    /// How large a row of a result may be: as large as SQLite lets one be that is stored.
+    pub(super) row_bytes: usize,
     /// Whether a statement has changed the schema, or may have, since this was set to false.
     pub(super) changes_schema: Cell<bool>,
     pub(super) schema: SchemaGeneration,
@@ -187,6 +189,7 @@ impl GuardedConnection {
     pub(super) fn open_impatient_reader(config: &Config) -> Result<Self, Error> {
         let mut connection = Self::open_reader(config)?;
         connection.statement_bytes = INLINE_STATEMENT_BYTES;
+        connection.row_bytes = config.max_value_bytes.min(INLINE_VALUE_BYTES);
         connection.watch.install(&connection.sqlite, INLINE_OPERATIONS_BETWEEN_LOOKS)?;
         connection
             .sqlite
@@ -272,6 +275,7 @@ impl GuardedConnection {
             policy: Policy::new(&config.attach_folders),
             watch: Watch::default(),
             statement_bytes: config.max_memory_bytes / STATEMENTS_PER_MEMORY,
+            row_bytes: config.max_value_bytes,
             changes_schema: Cell::new(false),
             schema: config.schema.clone(),
             schema_seen: AtomicU64::new(NO_SCHEMA),

@@ -5,6 +5,7 @@
 
 mod bytecode;
 mod cancel;
+mod collector;
 mod connection;
 mod error;
 mod lock_holders;

@@ -1,11 +1,12 @@
 //! Runs one statement on a connection: compile, bind, step, hand over the rows.
 
-use std::time::Duration;
+use std::{cell::Cell, time::Duration};
 
 use rusqlite::{CachedStatement, Row, ffi};
 
 use super::{
     bytecode,
+    collector::content_bytes,
     connection::{GuardedConnection, LOOK_AT_SCHEMA},
     error::{Error, Kind},
     meta,
@@ -14,7 +15,7 @@ use super::{
         memory::{Allowance, Refusal},
         sigbus,
     },
-    statement::{Column, Statement, StatementResult, Value, ValueRef},
+    statement::{Column, Statement, StatementResult, ValueRef},
 };
 
 /// Takes the rows of a statement while it runs.
@@ -33,6 +34,8 @@ pub(crate) trait RowSink {
 pub(crate) struct RowValues<'row> {
     row: &'row Row<'row>,
     columns: usize,
+    max_bytes: usize,
+    is_too_large: Cell<bool>,
 }
 
 /// Longer statements are not kept compiled: they are seldom sent twice, and 256 of 16 MiB would fill the memory.
@@ -91,18 +94,42 @@ pub(super) struct Ran {
     pub(super) writes: bool,
 }
 
-/// Rows kept in memory, up to a limit that all statements of a batch share.
-pub(super) struct Collector<'budget> {
-    budget_bytes: &'budget mut usize,
-    columns: Vec<Column>,
-    rows: Vec<Vec<Value>>,
-}
-
 impl RowValues<'_> {
-    /// The values, in the order of the columns.
+    /// How many values a row has.
+    pub(crate) fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// The values, in the order of the columns. They end early if the row is too large, which [`Self::check`] tells:
+    /// `zeroblob(900000000)` takes no memory before it is looked at, and a row may have many of them.
     pub(crate) fn iter(&self) -> impl Iterator<Item = ValueRef<'_>> {
-        // get_ref fails for an index that is out of range only.
-        (0..self.columns).map(|index| self.row.get_ref(index).unwrap_or(ValueRef::Null))
+        let mut bytes = 0_usize;
+        (0..self.columns).map_while(move |index| {
+            // get_ref fails for an index that is out of range only.
+            let value = self.row.get_ref(index).unwrap_or(ValueRef::Null);
+            bytes = bytes.saturating_add(content_bytes(value));
+            let is_too_large = bytes > self.max_bytes;
+            if is_too_large {
+                self.is_too_large.set(true);
+            }
+            (!is_too_large).then_some(value)
+        })
+    }
+
+    /// Whether [`Self::iter`] has come to the row's end. A sink that gives its rows away asks this before it does.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        if !self.is_too_large.get() {
+            return Ok(());
+        }
+        Err(Error::new(
+            Kind::Exhausted,
+            ROW_TOO_LARGE,
+            format!(
+                "the texts and blobs of one row of the result have more than {} bytes (--max-value-bytes); ask for fewer \
+                 columns, or for parts of the values by substr()",
+                self.max_bytes
+            ),
+        ))
     }
 }
 
@@ -220,65 +247,6 @@ pub(super) fn not_for_readers(needs: Access) -> Error {
         }
     };
     Error::of_code(ffi::SQLITE_READONLY, message)
-}
-
-impl<'budget> Collector<'budget> {
-    /// A collector that may use up what is left of the budget.
-    pub(super) fn new(budget_bytes: &'budget mut usize) -> Self {
-        Self { budget_bytes, columns: Vec::new(), rows: Vec::new() }
-    }
-
-    /// The statement's whole result.
-    pub(super) fn into_result(self, mut result: StatementResult) -> StatementResult {
-        result.columns = self.columns;
-        result.rows = self.rows;
-        result
-    }
-}
-
-impl RowSink for Collector<'_> {
-    fn columns(&mut self, columns: Vec<Column>) -> Result<(), Error> {
-        self.columns = columns;
-        Ok(())
-    }
-
-    fn row(&mut self, row: &RowValues<'_>) -> Result<(), Error> {
-        let values: Vec<Value> = row.iter().map(owned).collect();
-        let size: usize = size_of::<Vec<Value>>() + values.iter().map(memory_bytes).sum::<usize>();
-        *self.budget_bytes = self.budget_bytes.checked_sub(size).ok_or_else(|| {
-            Error::new(
-                Kind::Exhausted,
-                "ANSWER_TOO_LARGE",
-                "the rows of the answer are larger than the daemon allows for one message (--max-answer-bytes); read them \
-                 with Query, which streams them",
-            )
-        })?;
-        self.rows.push(values);
-        Ok(())
-    }
-}
-
-/// A value of its own. Text that is not UTF-8 becomes a blob: protocol buffers could not carry it as text.
-fn owned(value: ValueRef<'_>) -> Value {
-    match value {
-        ValueRef::Null => Value::Null,
-        ValueRef::Integer(integer) => Value::Integer(integer),
-        ValueRef::Real(real) => Value::Real(real),
-        ValueRef::Text(bytes) => match str::from_utf8(bytes) {
-            Ok(text) => Value::Text(text.to_owned()),
-            Err(_) => Value::Blob(bytes.to_vec()),
-        },
-        ValueRef::Blob(bytes) => Value::Blob(bytes.to_vec()),
-    }
-}
-
-fn memory_bytes(value: &Value) -> usize {
-    size_of::<Value>()
-        + match value {
-            Value::Text(text) => text.len(),
-            Value::Blob(blob) => blob.len(),
-            _ => 0,
-        }
 }
 
 /// A compiled statement, and what became known of it.
@@ -421,7 +389,9 @@ fn step(
                 sink.columns(describe(statement))?;
                 is_described = true;
             }
-            sink.row(&RowValues { row, columns })
+            let values = RowValues { row, columns, max_bytes: connection.row_bytes, is_too_large: Cell::new(false) };
+            sink.row(&values)?;
+            values.check()
         })?;
         sigbus::check()?; // before the client gets more of them
     }
@@ -491,6 +461,9 @@ fn memory_full() -> Error {
     )
     .retry_after(MEMORY_FULL_RETRY_AFTER)
 }
+
+/// The reason of an error: a row of a result is longer than one may be.
+pub(super) const ROW_TOO_LARGE: &str = "ROW_TOO_LARGE";
 
 /// The reason of an error: a statement has taken more memory than one may.
 pub(super) const STATEMENT_TOO_LARGE: &str = "STATEMENT_TOO_LARGE";

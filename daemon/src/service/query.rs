@@ -136,6 +136,7 @@ impl RowSink for ChunkSink {
 
     fn row(&mut self, row: &RowValues<'_>) -> Result<(), Error> {
         self.rows.push(row.iter().map(translate::value));
+        row.check()?;
         if self.rows.len_bytes() >= CHUNK_BYTES { self.flush() } else { Ok(()) }
     }
 

@@ -18,7 +18,7 @@ use super::super::{
     cancel::{Cancel, Interruption},
     connection::{Config, GuardedConnection},
     error::Error,
-    run::{RowSink, STATEMENT_TOO_LARGE},
+    run::{ROW_TOO_LARGE, RowSink, STATEMENT_TOO_LARGE},
     statement::{Batch, BatchResult, Statement},
 };
 use super::facts::{Facts, Route};
@@ -185,7 +185,9 @@ impl<'i> ShortReads<'i> {
 
 /// Whether a read needs more than a short one may have, which is less than any read may have.
 fn is_over_inline_limit(error: &Error) -> bool {
-    error.reason == STATEMENT_TOO_LARGE || error.sqlite_code & 0xff == ffi::SQLITE_TOOBIG
+    error.reason == STATEMENT_TOO_LARGE
+        || error.reason == ROW_TOO_LARGE
+        || error.sqlite_code & 0xff == ffi::SQLITE_TOOBIG
 }
 
 impl Drop for ShortReads<'_> {

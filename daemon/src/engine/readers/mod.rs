@@ -31,9 +31,10 @@ pub(crate) use snapshot::Snapshot;
 
 use super::{
     cancel::{Cancel, Interruption},
+    collector::{Budget, Collector},
     connection::{Config, GuardedConnection},
     error::{Error, Kind},
-    run::{self, Access, Collector, RowSink, Stop},
+    run::{self, Access, RowSink, Stop},
     statement::{Batch, BatchResult, Mode, Statement, StatementResult},
 };
 
@@ -223,13 +224,14 @@ fn try_read_all(
     max_answer_bytes: usize,
     may_write: bool,
 ) -> Result<Vec<Result<StatementResult, Error>>, Stop> {
-    let mut budget_bytes = max_answer_bytes;
+    let mut budget = Budget::new(max_answer_bytes);
     let mut results = Vec::with_capacity(batch.statements.len());
     for (index, statement) in batch.statements.iter().enumerate() {
         if let Some(interruption) = connection.watch.is_over() {
             return Err(Stop::Failed(interruption.error().at(index)));
         }
-        let mut collector = Collector::new(&mut budget_bytes);
+        let used_bytes = budget.used_bytes();
+        let mut collector = Collector::new(&mut budget);
         let ran = run::run(connection, statement, Access::Read, &mut collector);
         let failed = match ran {
             Ok(_) => {
@@ -242,6 +244,7 @@ fn try_read_all(
             }
             Err(stop) => failure(stop).at(index),
         };
+        budget.go_back_to(used_bytes);
         if batch.mode == Mode::Atomic || connection.watch.interruption().is_some() {
             return Err(Stop::Failed(failed));
         }

@@ -3,6 +3,7 @@
 //! A group is made by holding the writer with a transaction while batches go into its queue ([`Engine::together`]), and no
 //! test waits for time to pass: only for answers.
 
+mod answers;
 mod bounds;
 #[cfg(unix)]
 mod failed_commit;

@@ -2,10 +2,11 @@
 
 use super::super::{
     cancel::{Cancel, Interruption, Patience},
+    collector::{Budget, Collector},
     connection::GuardedConnection,
     error::{Error, Kind},
     meta::{self, KeptAnswers},
-    run::{self, Access, Collector, Ran, Stop},
+    run::{self, Access, Ran, Stop},
     sqlite3,
     statement::{Answer, Batch, BatchResult, Mode, StatementResult},
 };
@@ -103,7 +104,7 @@ fn guarded(connection: &GuardedConnection, batch: &Batch, cancel: &Cancel, terms
             Err(error) => return Outcome::Failed(error),
         }
     }
-    let mut progress = Progress { budget_bytes: terms.max_answer_bytes, ..Progress::default() };
+    let mut progress = Progress { budget: Budget::new(terms.max_answer_bytes), writes: false };
     let attempt = in_savepoint(connection, &BATCH, terms, || {
         connection.forget_last_client().map_err(Stop::Failed)?;
         let results = match batch.mode {
@@ -134,7 +135,7 @@ fn guarded(connection: &GuardedConnection, batch: &Batch, cancel: &Cancel, terms
     match attempt {
         Ok(result) => Outcome::Done(Done {
             answer: Answer::Fresh(result),
-            answer_bytes: terms.max_answer_bytes.saturating_sub(progress.budget_bytes),
+            answer_bytes: progress.budget.used_bytes(),
             writes: progress.writes,
         }),
         Err(Stop::Failed(error)) => Outcome::Failed(error),
@@ -142,9 +143,8 @@ fn guarded(connection: &GuardedConnection, batch: &Batch, cancel: &Cancel, terms
     }
 }
 
-#[derive(Default)]
 struct Progress {
-    budget_bytes: usize,
+    budget: Budget,
     writes: bool,
 }
 
@@ -171,6 +171,7 @@ fn each(
             results.push(Err(error.clone()));
             continue;
         }
+        let used_bytes = progress.budget.used_bytes();
         match in_savepoint(connection, &STATEMENT, terms, || statement(connection, batch, index, terms, progress)) {
             Ok(result) => results.push(Ok(result)),
             Err(Stop::Failed(error)) => {
@@ -178,6 +179,7 @@ fn each(
                 if !connection.in_transaction() || connection.watch.interruption().is_some() {
                     return Err(Stop::Failed(error));
                 }
+                progress.budget.go_back_to(used_bytes);
                 results.push(Err(error));
             }
             Err(needs) => return Err(needs),
@@ -196,7 +198,7 @@ fn statement(
     if let Some(interruption) = connection.watch.is_over() {
         return Err(Stop::Failed(interruption.error().at(index)));
     }
-    let mut collector = Collector::new(&mut progress.budget_bytes);
+    let mut collector = Collector::new(&mut progress.budget);
     let ran = run::run(connection, &batch.statements[index], terms.access, &mut collector);
     match ran {
         Ok(Ran { result, writes }) => {
