@@ -24,8 +24,8 @@ use crate::logging;
 /// not be emptied in time is recovered by the next start.
 const CLOSE_TIME: Duration = Duration::from_secs(5);
 
-/// The same, if the daemon is to end at once (`shutdown --force`, a second signal).
-const HURRIED_CLOSE_TIME: Duration = Duration::from_secs(2);
+/// The same, if the daemon is to end at once (`shutdown --force`, a second signal): with the process's own end less than 2 s in all.
+const HURRIED_CLOSE_TIME: Duration = Duration::from_millis(1_800);
 
 /// A supervisor that panics is started again once.
 const ATTEMPTS: usize = 2;
