@@ -55,7 +55,7 @@ impl Database {
     /// Opens the database; the file is made if it is not there.
     pub(crate) fn open(config: Config) -> Result<Self, Error> {
         let writer = Writer::start(&config)?;
-        let readers = Arc::new(Readers::open(&config, || {})?);
+        let readers = Arc::new(Readers::open(&config)?);
         Ok(Self { config, writer, readers })
     }
 

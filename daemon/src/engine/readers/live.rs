@@ -75,9 +75,9 @@ impl LiveRead {
     }
 }
 
-/// Ends reads that are too old, and while the log is too large the oldest. Runs until the readers are dropped.
-/// `checkpoint` is called when a read has been ended for the log's sake.
-pub(super) async fn look_after(reads: Weak<LiveReads>, config: Config, checkpoint: impl Fn()) {
+/// Ends reads that are too old, and while the log is too large the oldest. Runs until the readers are dropped. The next commits
+/// empty the log then: SQLite checkpoints after each, as far as the oldest read allows.
+pub(super) async fn look_after(reads: Weak<LiveReads>, config: Config) {
     let log = PathBuf::from(format!("{}-wal", config.path.display()));
     let mut looks = tokio::time::interval(LOOK_INTERVAL);
     looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -95,7 +95,6 @@ pub(super) async fn look_after(reads: Weak<LiveReads>, config: Config, checkpoin
             && std::fs::metadata(&log).is_ok_and(|log| log.len() > config.max_wal_bytes)
         {
             oldest.end(Interruption::WalSize);
-            checkpoint();
         }
     }
 }

@@ -69,16 +69,15 @@ pub(crate) enum Read {
 }
 
 impl Readers {
-    /// Readers of the database, which must exist. Connections are opened when they are needed. `checkpoint` is called when the
-    /// write-ahead log could be emptied.
-    pub(super) fn open(config: &Config, checkpoint: impl Fn() + Send + Sync + 'static) -> Result<Self, Error> {
+    /// Readers of the database, which must exist. Connections are opened when they are needed.
+    pub(super) fn open(config: &Config) -> Result<Self, Error> {
         let pool = Pool::builder(ReaderManager::new(config.clone()))
             .max_size(config.readers * 2)
             .runtime(Runtime::Tokio1)
             .build()
             .map_err(|error| Error::internal(format_args!("making the pool of readers: {error}")))?;
         let live = Arc::new(LiveReads::default());
-        tokio::spawn(live::look_after(Arc::downgrade(&live), config.clone(), checkpoint));
+        tokio::spawn(live::look_after(Arc::downgrade(&live), config.clone()));
         Ok(Self {
             pool,
             inline: Arc::new(Inline::open(config)?),

@@ -96,7 +96,7 @@ impl Engine {
         change(&mut config, &mut bounds);
         let faults = Faults::default();
         let writer = Writer::start_bounded(&config, bounds, &faults).expect("a writer");
-        let readers = Arc::new(Readers::open(&config, || {}).expect("readers"));
+        let readers = Arc::new(Readers::open(&config).expect("readers"));
         let engine = Self { database: Database { config, writer, readers }, folder, faults };
         engine.run(&["CREATE TABLE t (a UNIQUE)"]).await.expect("a table");
         engine
