@@ -78,7 +78,7 @@ async fn a_sort_can_be_too_large() {
         assert_limit(error, RESOURCE_EXHAUSTED, "--max-temp-bytes");
         client.execute(&sort(100), params![]).await.expect("100 KB");
     }
-    let error = client.query(&sort(20_000), params![]).await.err().expect("20 MB");
+    let error = client.query(&sort(20_000), params![]).await.expect_err("20 MB");
     assert_limit(error, RESOURCE_EXHAUSTED, "--max-temp-bytes");
     client.execute("CREATE TABLE t(x)", params![]).await.expect("a table");
     let insert = format!("INSERT INTO t {}", sort(20_000));
