@@ -244,7 +244,9 @@ fn try_read_all(
             Err(stop) => failure(stop).at(index),
         };
         budget.go_back_to(used_bytes);
-        if batch.mode == Mode::Atomic || connection.watch.interruption().is_some() {
+        // An I/O error or too little memory ends the transaction: the next statement would see another snapshot.
+        let has_lost_snapshot = batch.statements.len() > 1 && !connection.in_transaction();
+        if batch.mode == Mode::Atomic || connection.watch.interruption().is_some() || has_lost_snapshot {
             return Err(Stop::Failed(failed));
         }
         results.push(Err(failed));

@@ -8,7 +8,7 @@ use super::{
     super::{
         cancel::{Cancel, Interruption},
         connection::GuardedConnection,
-        error::Error,
+        error::{Error, Kind},
         meta,
         run::RowSink,
         statement::{Batch, BatchResult, Statement},
@@ -34,8 +34,8 @@ pub(super) struct HeldSnapshot {
     reader: Mutex<Option<Reader>>,
     /// The request that runs.
     running: Mutex<Option<Cancel>>,
-    /// Why the daemon has ended it.
-    ended: OnceLock<Interruption>,
+    /// Why it has ended before its session ended it.
+    ended: OnceLock<Error>,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -105,11 +105,15 @@ impl HeldSnapshot {
         *self.running() = Some(cancel.clone());
         let outcome = match (&*reader, cancel.interruption()) {
             (_, Some(interruption)) => Err(interruption.error()),
-            (None, _) => Err(self.ended.get().map_or_else(super::super::shutting_down, |reason| reason.error())),
+            (None, _) => Err(self.ended.get().cloned().unwrap_or_else(super::super::shutting_down)),
             (Some(connection), None) => {
                 connection.watch.begin(cancel, None);
                 let outcome = run(connection);
                 connection.watch.end();
+                // An I/O error or too little memory ends a transaction: the next statement would see another snapshot.
+                if !connection.in_transaction() {
+                    let _ = self.ended.set(lost(outcome.as_ref().err()));
+                }
                 outcome
             }
         };
@@ -122,7 +126,7 @@ impl HeldSnapshot {
 
     /// Ends the snapshot: at once, or with the request that runs, which is interrupted.
     pub(super) fn end(&self, reason: Interruption) {
-        if self.ended.set(reason).is_err() {
+        if self.ended.set(reason.error()).is_err() {
             return;
         }
         if let Some(running) = &*self.running() {
@@ -136,4 +140,13 @@ impl HeldSnapshot {
     fn running(&self) -> std::sync::MutexGuard<'_, Option<Cancel>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn lost(cause: Option<&Error>) -> Error {
+    let cause = cause.map_or_else(String::new, |error| format!(": {}", error.message));
+    Error::new(
+        Kind::Aborted,
+        "TRANSACTION_LOST",
+        format!("the read transaction was ended by an earlier statement{cause}; begin a new one"),
+    )
 }

@@ -168,3 +168,17 @@ async fn a_read_that_cannot_be_stopped_is_answered_soon_after_its_deadline() {
     assert_eq!(engine.column("SELECT 1").await, [Value::Integer(1)], "the other connection goes on");
     drop(go_on);
 }
+
+#[tokio::test]
+async fn a_snapshot_that_a_statement_has_lost_is_not_replaced_by_another() {
+    let engine = Engine::with(|config, _| config.max_memory_bytes = 64 << 20).await;
+    let snapshot = soon(engine.begin_read(&Cancel::default())).await.expect("a snapshot");
+    let large = atomic(&["SELECT length(printf('%.*c', 30000000, 'x'))"]);
+    let error = soon(snapshot.execute(large, Cancel::default())).await.expect_err("too much memory");
+    assert_eq!(error.reason, "STATEMENT_TOO_LARGE");
+    engine.run(&["INSERT INTO t VALUES (1)"]).await.expect("a row");
+    match soon(snapshot.execute(atomic(&["SELECT count(*) FROM t"]), Cancel::default())).await {
+        Ok(result) => assert_eq!(only(result).rows, [[Value::Integer(0)]], "it shows the same"),
+        Err(error) => assert_eq!(error.reason, "TRANSACTION_LOST"),
+    }
+}
