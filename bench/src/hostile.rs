@@ -2,8 +2,10 @@
 
 use std::{
     fs,
+    os::unix::net::UnixStream,
     path::{Path, PathBuf},
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
 use crate::{
@@ -28,6 +30,9 @@ const STOP_AFTER: Duration = Duration::from_millis(700);
 /// How much longer an answer is waited for until the daemon counts as frozen.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long the daemon may take to listen.
+const START_PATIENCE: Duration = Duration::from_secs(10);
+
 /// What the bystanders do, in the order of the columns.
 const COLUMNS: [(Kind, &str); 6] = [
     (Kind::Ping, "ping"),
@@ -39,7 +44,7 @@ const COLUMNS: [(Kind, &str); 6] = [
 ];
 
 /// Runs the cases whose name contains this, each with one hostile client and with eight, and prints a row for each.
-pub(crate) fn measure(folder: &Path, only: &str, seconds: u64) -> anyhow::Result<()> {
+pub(crate) fn measure(folder: &Path, only: &str, seconds: u64) {
     let columns: Vec<_> = COLUMNS.iter().map(|(_, name)| format!("{name} p50/p99/max ms")).collect();
     println!(
         "| case | hostile | {} | after its deadline ms | after a cancel ms | peak MiB | ends |",
@@ -57,13 +62,16 @@ pub(crate) fn measure(folder: &Path, only: &str, seconds: u64) -> anyhow::Result
                 stop: Stop::Deadline(STOP_AFTER),
                 patience: PATIENCE,
             };
-            let report = stage.run(case, deadline)?;
             let cancel = Settings { stop: Stop::Cancel(STOP_AFTER / 2), time: STOP_AFTER / 2, ..deadline };
-            let cancelled = stage.run(case, cancel)?;
-            print_row(case, clients, &report, &cancelled);
+            match stage.run(case, deadline).and_then(|report| Ok((report, stage.run(case, cancel)?))) {
+                Ok((report, cancelled)) => print_row(case, clients, &report, &cancelled),
+                Err(error) => {
+                    println!("| {} | {clients} | {error:#} |", case.name);
+                    stage.current = None; // the other cases go on with a new daemon
+                }
+            }
         }
     }
-    Ok(())
 }
 
 fn print_row(case: &Case, clients: usize, report: &Report, cancelled: &Report) {
@@ -120,5 +128,17 @@ fn start(folder: &Path, tables: Tables) -> anyhow::Result<Daemon> {
     fs::remove_dir_all(&folder).ok();
     fs::create_dir_all(&folder)?;
     fs::copy(master, folder.join("sky.db"))?;
-    Daemon::start(&folder)
+    let daemon = Daemon::start(&folder)?;
+    wait_until_it_listens(daemon.socket())?;
+    Ok(daemon)
+}
+
+/// The socket is there a moment before it can be connected to.
+fn wait_until_it_listens(socket: &Path) -> anyhow::Result<()> {
+    let begin = Instant::now();
+    while let Err(error) = UnixStream::connect(socket) {
+        anyhow::ensure!(begin.elapsed() < START_PATIENCE, "cannot connect to the daemon: {error}");
+        thread::sleep(Duration::from_millis(1));
+    }
+    Ok(())
 }

@@ -87,7 +87,8 @@ fn compare(arguments: &Arguments) -> anyhow::Result<()> {
         None => tempfile::tempdir()?,
     };
     if arguments.hostile {
-        return hostile::measure(folder.path(), &arguments.only, arguments.seconds);
+        hostile::measure(folder.path(), &arguments.only, arguments.seconds);
+        return Ok(());
     }
     let skyline = skyline::Daemon::start(&folder.path().join("skyline"))?;
     if let Some(picture) = &arguments.growth {

@@ -31,7 +31,8 @@ pub(super) fn cases() -> Vec<Case> {
             .after(format!("CREATE TRIGGER bomb AFTER INSERT ON fired BEGIN INSERT INTO written(x) SELECT * FROM ({NESTED} SELECT 1 FROM p); END"))
             .spoils()
             .stopped(),
-        made("a batch of nested CTEs", || format!("{NESTED} SELECT 1 FROM p")).by(Way::Independent).stopped(),
+        batch("a batch of nested CTEs", || (0..1_000).map(|i| format!("{NESTED} SELECT {i} FROM p")).collect()).stopped(),
+        batch("a batch of nested CTEs after a write", || vec!["INSERT INTO written(x) VALUES (1)".into(), format!("{NESTED} SELECT 1 FROM p")]).stopped(),
         made("nested CTEs with all columns", || {
             let ctes: Vec<_> = (1..16).map(|i| format!("c{i} AS (SELECT * FROM c{0}, c{0} x)", i - 1)).collect();
             format!("WITH c0 AS (SELECT 1), {} SELECT * FROM c15", ctes.join(", "))

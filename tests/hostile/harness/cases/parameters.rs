@@ -2,7 +2,7 @@
 
 use skylinedb::Value;
 
-use crate::harness::case::{Case, Way, query, read, write};
+use crate::harness::case::{Case, Way, made, query, read, write};
 
 fn short_and_short() -> Vec<Value> {
     vec!["aab".into(), "ab".into()]
@@ -78,8 +78,9 @@ fn with_parameters() -> Vec<Case> {
             .with(|| vec![1_000_000_000.into()]),
         read("a text of 30 MB", "SELECT length(?1), upper(?1), ?1 LIKE '%b'")
             .with(|| vec!["a".repeat(30_000_000).into()]),
-        read("32,766 parameters", "SELECT json_array_length(?1)")
+        read("a document of 20 MB", "SELECT json_array_length(?1)")
             .with(|| vec![format!("[{}1]", "1,".repeat(10_000_000)).into()]),
+        made("32,766 parameters", || format!("SELECT 1 IN ({}?)", "?,".repeat(32_765))).with(|| vec![7.into(); 32_766]),
         read("a comparison of large keys", "SELECT count(*) FROM blob WHERE b > ?1")
             .warmed_with(|| vec![0.into()])
             .with(|| vec![Value::Blob(vec![0; 11_000_000])]),
