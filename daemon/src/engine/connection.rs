@@ -15,6 +15,7 @@ use super::{
     policy::{Author, Policy},
     sqlite3,
 };
+use crate::ledger::{Half, Ledger};
 
 /// How durable a commit is when it is acknowledged (<https://sqlite.org/pragma.html#pragma_synchronous>).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -44,6 +45,8 @@ pub(crate) struct Config {
     pub(crate) max_value_bytes: usize,
     /// All rows of a batch's answer.
     pub(crate) max_answer_bytes: usize,
+    /// What messages may take of the memory.
+    pub(crate) ledger: Ledger,
     /// Jobs that wait for the writer.
     pub(crate) queue_jobs: usize,
     /// Connections that read at once.
@@ -78,6 +81,8 @@ pub(super) struct GuardedConnection {
     pub(super) policy: Policy,
     /// Its progress handler.
     pub(super) watch: Watch,
+    /// What answers may take of the memory.
+    pub(super) answers: Half,
 }
 
 impl GuardedConnection {
@@ -168,7 +173,12 @@ impl GuardedConnection {
         sqlite.set_limit(Limit::SQLITE_LIMIT_SQL_LENGTH, limit(config.max_sql_bytes))?;
         sqlite.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
         sqlite.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
-        let connection = Self { sqlite, policy: Policy::new(&config.attach_folders), watch: Watch::default() };
+        let connection = Self {
+            sqlite,
+            policy: Policy::new(&config.attach_folders),
+            watch: Watch::default(),
+            answers: config.ledger.answers.clone(),
+        };
         connection.policy.install(&connection.sqlite)?;
         connection.watch.install(&connection.sqlite)?;
         Ok(connection)

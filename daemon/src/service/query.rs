@@ -1,7 +1,7 @@
 //! The rows of a query on their way from SQLite's thread to the client: messages of some 64 KiB through a channel that
 //! holds two of them. So a million rows need no more memory than a thousand, and a client that is slow slows SQLite down.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 use skylinedb::{proto::v1 as proto, wire::EncodedRows};
@@ -10,11 +10,15 @@ use tokio::{
     sync::mpsc::{Receiver, Sender, error::TrySendError},
 };
 
-use super::translate;
+use super::{messages, translate};
 use crate::engine::{Cancel, Column, Error, Interruption, Kind, RowSink, RowValues, ShortReads, Statement};
+use crate::ledger::{Half, Hold};
 
 /// Rows in one message: large enough that a message's own cost does not count, small enough that the first rows come soon.
 const CHUNK_BYTES: usize = 64 << 10;
+
+/// How long rows wait for their part of the ledger: longer than it takes until those are ended who do not take theirs.
+const COUNT_WAIT: Duration = Duration::from_secs(10);
 
 /// Takes all the rows of a query that is run here and now, if they are few.
 #[derive(Default)]
@@ -24,17 +28,21 @@ pub(super) struct OneChunk {
 
 /// The engine's end: collects rows and sends them.
 pub(super) struct ChunkSink {
-    chunks: Sender<proto::QueryResponse>,
+    chunks: Sender<Counted>,
     rows: EncodedRows,
     cancel: Cancel,
+    answers: Half,
     /// How long the client may leave a chunk untaken.
     untaken: Duration,
 }
 
+/// A chunk and its part of the ledger.
+pub(super) type Counted = (proto::QueryResponse, Hold);
+
 /// The client's end: chunk after chunk, then the query's own end. Dropping it
 /// has the query end with its next chunk.
 pub(super) struct RowChunks {
-    chunks: Receiver<proto::QueryResponse>,
+    chunks: Receiver<Counted>,
     query: Option<BoxFuture<'static, Result<(), Error>>>,
     outcome: Result<(), Error>,
 }
@@ -49,7 +57,10 @@ impl OneChunk {
     ) -> Option<Result<proto::QueryResponse, Error>> {
         let mut chunk = Self::default();
         let outcome = reads.query(statement, cancel, is_last, &mut chunk)?;
-        Some(outcome.map(|()| chunk.chunk))
+        Some(outcome.and_then(|()| {
+            messages::count_made(chunk.chunk.rows.len_bytes())?;
+            Ok(chunk.chunk)
+        }))
     }
 }
 
@@ -60,25 +71,44 @@ impl RowSink for OneChunk {
     }
 
     fn row(&mut self, row: &RowValues<'_>) -> Result<(), Error> {
-        self.chunk.rows.push(row.iter().map(translate::value));
-        if self.chunk.rows.len_bytes() > CHUNK_BYTES { Err(Error::not_now()) } else { Ok(()) }
+        // What is more than a chunk is not copied here, for it is not sent from here.
+        let mut bytes = 0;
+        let few = row.iter().map(translate::value).take_while(|value| {
+            bytes += value.content_bytes();
+            bytes <= CHUNK_BYTES
+        });
+        self.chunk.rows.push(few);
+        if bytes > CHUNK_BYTES || self.chunk.rows.len_bytes() > CHUNK_BYTES { Err(Error::not_now()) } else { Ok(()) }
     }
 }
 
 impl ChunkSink {
-    pub(super) fn new(chunks: Sender<proto::QueryResponse>, cancel: Cancel, untaken: Duration) -> Self {
-        Self { chunks, rows: EncodedRows::default(), cancel, untaken }
+    pub(super) fn new(chunks: Sender<Counted>, cancel: Cancel, untaken: Duration, answers: Half) -> Self {
+        Self { chunks, rows: EncodedRows::default(), cancel, answers, untaken }
     }
 
     fn send(&self, chunk: proto::QueryResponse) -> Result<(), Error> {
-        match self.chunks.try_send(chunk) {
+        let hold = self.count(chunk.rows.len_bytes())?;
+        match self.chunks.try_send((chunk, hold)) {
             Ok(()) => Ok(()),
             Err(TrySendError::Closed(_)) => Err(Interruption::ClientGone.error()),
             Err(TrySendError::Full(chunk)) => self.wait_and_send(chunk),
         }
     }
 
-    fn wait_and_send(&self, chunk: proto::QueryResponse) -> Result<(), Error> {
+    fn count(&self, bytes: usize) -> Result<Hold, Error> {
+        self.answers.try_hold(bytes).or_else(|_| {
+            let wait = self.untaken.min(COUNT_WAIT);
+            let wait = self
+                .cancel
+                .deadline()
+                .map_or(wait, |deadline| wait.min(deadline.saturating_duration_since(Instant::now())));
+            let held = Handle::current().block_on(self.answers.hold_within(bytes, wait));
+            held.map_err(|error| self.cancel.interruption().map_or(error, Interruption::error))
+        })
+    }
+
+    fn wait_and_send(&self, chunk: Counted) -> Result<(), Error> {
         let until = tokio::time::Instant::now() + self.untaken;
         let until = self.cancel.deadline().map_or(until, |deadline| until.min(deadline.into()));
         match Handle::current().block_on(async { tokio::time::timeout_at(until, self.chunks.send(chunk)).await }) {
@@ -118,7 +148,7 @@ impl RowSink for ChunkSink {
 }
 
 impl RowChunks {
-    pub(super) fn new(chunks: Receiver<proto::QueryResponse>, query: BoxFuture<'static, Result<(), Error>>) -> Self {
+    pub(super) fn new(chunks: Receiver<Counted>, query: BoxFuture<'static, Result<(), Error>>) -> Self {
         Self { chunks, query: Some(query), outcome: Ok(()) }
     }
 
@@ -128,13 +158,13 @@ impl RowChunks {
             let Some(query) = &mut self.query else {
                 // The query has ended, and with it the sink: what is left in the channel is all there is.
                 return match self.chunks.recv().await {
-                    Some(chunk) => Ok(Some(chunk)),
+                    Some(chunk) => Ok(Some(made(chunk))),
                     None => std::mem::replace(&mut self.outcome, Ok(())).map(|()| None),
                 };
             };
             tokio::select! {
                 biased;
-                Some(chunk) = self.chunks.recv() => return Ok(Some(chunk)),
+                Some(chunk) = self.chunks.recv() => return Ok(Some(made(chunk))),
                 outcome = query => {
                     self.outcome = outcome;
                     self.query = None;
@@ -142,4 +172,9 @@ impl RowChunks {
             }
         }
     }
+}
+
+fn made((chunk, hold): Counted) -> proto::QueryResponse {
+    messages::made(hold, chunk.rows.len_bytes());
+    chunk
 }

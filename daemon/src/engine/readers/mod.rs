@@ -89,14 +89,14 @@ impl Readers {
             connection.watch.begin(&cancel, None);
             // A single statement has a snapshot of its own.
             let opened = if batch.statements.len() > 1 { connection.run("BEGIN;") } else { Ok(()) };
-            let results = opened.and_then(|()| read_all(connection, &batch, max_answer_bytes));
+            let result = opened.and_then(|()| read_all(connection, &batch, max_answer_bytes, revision));
             connection.watch.end();
             inline.learn(Fingerprint::of(&batch.statements), begin.elapsed());
             // An I/O error may have ended it already, and is what the client should hear of.
             if connection.in_transaction() {
                 connection.run("ROLLBACK;")?;
             }
-            Ok(BatchResult { results: results?, revision })
+            result
         })
         .await
     }
@@ -173,8 +173,9 @@ fn read_all(
     connection: &GuardedConnection,
     batch: &Batch,
     max_answer_bytes: usize,
-) -> Result<Vec<Result<StatementResult, Error>>, Error> {
-    let mut budget = Budget::new(max_answer_bytes);
+    revision: u64,
+) -> Result<BatchResult, Error> {
+    let mut budget = Budget::new(connection, max_answer_bytes);
     let mut results = Vec::with_capacity(batch.statements.len());
     for (index, statement) in batch.statements.iter().enumerate() {
         if let Some(interruption) = connection.watch.is_over() {
@@ -192,14 +193,10 @@ fn read_all(
             results.push(result);
         }
     }
-    Ok(results)
+    Ok(BatchResult { results, revision, hold: budget.into_hold() })
 }
 
-fn read(
-    connection: &GuardedConnection,
-    statement: &Statement,
-    budget: &mut Budget,
-) -> Result<StatementResult, Error> {
+fn read(connection: &GuardedConnection, statement: &Statement, budget: &mut Budget) -> Result<StatementResult, Error> {
     let mut collector = Collector::new(budget);
     run::run(connection, statement, Access::Read, &mut collector).map_err(failure)?;
     Ok(collector.into_result(StatementResult::default()))

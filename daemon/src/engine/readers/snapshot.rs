@@ -47,9 +47,9 @@ impl Snapshot {
         let (revision, max_answer_bytes) = (self.revision, self.max_answer_bytes);
         interact(&self.reader, move |connection| {
             connection.watch.begin(&cancel, None);
-            let results = read_all(connection, &batch, max_answer_bytes);
+            let result = read_all(connection, &batch, max_answer_bytes, revision);
             connection.watch.end();
-            Ok(BatchResult { results: results?, revision })
+            result
         })
         .await
     }

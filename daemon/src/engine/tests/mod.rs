@@ -34,6 +34,7 @@ use super::{
     readers::Readers,
     writer::{Bounds, Writer},
 };
+use crate::ledger::Ledger;
 
 /// Longer than any test takes: what should have been interrupted, cut or answered by then was forgotten.
 const FOREVER: Duration = Duration::from_hours(1);
@@ -72,6 +73,7 @@ impl Engine {
             max_sql_bytes: 1 << 20,
             max_value_bytes: 1 << 26,
             max_answer_bytes: 1 << 20,
+            ledger: Ledger::new(1 << 30),
             queue_jobs: 1_024,
             readers: 2,
             inline_readers: 2,

@@ -91,13 +91,15 @@ impl Transaction {
     pub(super) fn query(&self, service: &Service, statement: Statement, cancel: &Cancel) -> Doing {
         let own = cancel.clone();
         match self.state.clone() {
-            State::Read(snapshot) => Doing::Rows(Service::rows(cancel, ROWS_UNTAKEN, move |sink| async move {
-                snapshot.query(statement, own, sink).await
-            })),
+            State::Read(snapshot) => {
+                Doing::Rows(Service::rows(cancel, ROWS_UNTAKEN, service.ledger(), move |sink| async move {
+                    snapshot.query(statement, own, sink).await
+                }))
+            }
             State::Write(transaction) => {
                 // The writer waits for this client's taking of rows, as it waits for its next request: as long, too.
                 let untaken = service.database.transaction_idle_timeout();
-                Doing::Rows(Service::rows(cancel, untaken, move |sink| async move {
+                Doing::Rows(Service::rows(cancel, untaken, service.ledger(), move |sink| async move {
                     transaction.query(statement, own, sink).await
                 }))
             }
