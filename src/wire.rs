@@ -45,6 +45,18 @@ pub enum ValueRef<'v> {
     Blob(&'v [u8]),
 }
 
+impl ValueRef<'_> {
+    /// How long the text or the blob is.
+    #[must_use]
+    pub fn content_bytes(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Blob(blob) => blob.len(),
+            _ => 0,
+        }
+    }
+}
+
 // The protocol's numbers (proto/skylinedb/v1/query.proto and value.proto).
 const COLUMNS: u32 = 1;
 const ROWS: u32 = 2;

@@ -24,6 +24,7 @@ use skylinedb::{
 
 use crate::{
     engine::{self, Synchronous},
+    ledger::Ledger,
     lifecycle::Times,
 };
 use access::AccessArguments;
@@ -104,6 +105,9 @@ pub(crate) struct Arguments {
     /// Length of a message from a client
     #[arg(long, value_name = "BYTES", default_value = "67108864", help_heading = LIMITS)]
     pub(crate) max_message_bytes: NonZeroUsize,
+    /// Memory for the messages of all clients that are under way: half of it for requests, half for answers
+    #[arg(long, value_name = "BYTES", default_value = "536870912", help_heading = LIMITS)]
+    pub(crate) max_buffered_bytes: NonZeroUsize,
     /// Length of one statement's SQL
     #[arg(long, value_name = "BYTES", default_value = "16777216", value_parser = at_least::<1_000>, help_heading = LIMITS)]
     pub(crate) max_sql_bytes: NonZeroUsize,
@@ -235,6 +239,17 @@ impl Arguments {
         self.threads.or_else(half).unwrap_or(NonZeroUsize::MIN)
     }
 
+    /// What messages may take of the memory.
+    fn ledger(&self) -> anyhow::Result<Ledger> {
+        let (buffered, message) = (self.max_buffered_bytes.get(), self.max_message_bytes.get());
+        anyhow::ensure!(
+            buffered / 2 >= message,
+            "--max-buffered-bytes is {buffered}, and must be at least twice --max-message-bytes ({message}): half of it is for \
+             requests, and a message must fit in",
+        );
+        Ok(Ledger::new(buffered))
+    }
+
     /// The engine's settings for the database file at this path.
     pub(crate) fn engine(&self) -> anyhow::Result<engine::Config> {
         let attach_folders = self.allow_attach.iter().map(|folder| {
@@ -253,6 +268,7 @@ impl Arguments {
             snapshot_timeout: self.snapshot_timeout,
             schema: engine::SchemaGeneration::default(),
             temp_files: engine::TempFiles::limited_to(self.max_temp_bytes.get() as u64),
+            ledger: self.ledger()?,
             queue_jobs: self.queue_jobs.get(),
             readers: self.readers.get(),
             inline_readers: self.threads().get(),

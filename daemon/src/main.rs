@@ -8,6 +8,7 @@ mod config;
 #[cfg_attr(windows, path = "database_lock/windows.rs")]
 mod database_lock;
 mod engine;
+mod ledger;
 mod lifecycle;
 mod logging;
 #[cfg(unix)]

@@ -3,10 +3,7 @@
 use std::{sync::Arc, time::SystemTime};
 
 use anyhow::{Context as _, bail};
-use skylinedb::{
-    proto::{FILE_DESCRIPTOR_SET, v1::skyline_db_service_server::SkylineDbServiceServer},
-    scope::Places,
-};
+use skylinedb::{proto::FILE_DESCRIPTOR_SET, scope::Places};
 use tokio::runtime::Builder;
 use tonic::service::Routes;
 use tonic_health::server::HealthReporter;
@@ -16,7 +13,7 @@ use crate::{
     database_lock::DatabaseLock,
     engine::Database,
     lifecycle::Lifecycle,
-    service::{self, Dispatch, Limits, Service},
+    service::{self, Dispatch, Limits, Service, SkylineDbServiceServer},
     surroundings::{self, Surroundings},
     transport::{self, Access},
 };
@@ -49,6 +46,7 @@ async fn serve(
     let start_time = SystemTime::now();
     let (socket_file, policy) = (arguments.access.socket_file()?, arguments.access.policy()?);
     let config = arguments.engine()?;
+    let ledger = config.ledger.clone();
     let path = config.path.clone();
     let _database_lock = DatabaseLock::acquire(&path, arguments.access.database_file())?;
     let database = Database::open(config).with_context(|| format!("cannot open the database {}", path.display()))?;
@@ -84,7 +82,7 @@ async fn serve(
             transport::serve(
                 listener,
                 Access::new(policy),
-                Dispatch::new(skylinedb, others, limits.message_bytes),
+                Dispatch::new(skylinedb, others, limits.message_bytes, ledger),
                 service::peer_not_allowed,
                 lifecycle
             )

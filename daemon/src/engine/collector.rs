@@ -1,10 +1,18 @@
 //! The rows of an Execute, kept in memory until they are sent. A value is counted before it is copied.
 
 use super::{
+    connection::GuardedConnection,
     error::{Error, Kind},
     run::{RowSink, RowValues},
     statement::{Column, StatementResult, Value, ValueRef},
 };
+use crate::ledger::{Half, Hold};
+
+/// What an answer may take uncounted.
+const FREE_BYTES: usize = 1 << 10;
+
+/// What is asked for at once, at least.
+const STEP_BYTES: usize = 4 << 10;
 
 /// What the rows of a batch may take. The rows of a statement of mode EACH that fails are not counted: a later one can have
 /// their room.
@@ -12,6 +20,9 @@ use super::{
 pub(super) struct Budget {
     max_bytes: usize,
     left_bytes: usize,
+    /// What the answers of all batches may take together, and the part of this one.
+    answers: Half,
+    hold: Hold,
 }
 
 /// Rows kept in memory, within the budget that all statements of a batch share.
@@ -22,13 +33,20 @@ pub(super) struct Collector<'b> {
 }
 
 impl Budget {
-    pub(super) fn new(max_bytes: usize) -> Self {
-        Self { max_bytes, left_bytes: max_bytes }
+    pub(super) fn new(connection: &GuardedConnection, max_bytes: usize) -> Self {
+        Self { max_bytes, left_bytes: max_bytes, answers: connection.answers.clone(), hold: Hold::default() }
     }
 
     /// How much memory the rows take.
     pub(super) fn used_bytes(&self) -> usize {
         self.max_bytes - self.left_bytes
+    }
+
+    /// The answer's part of the ledger.
+    pub(super) fn into_hold(mut self) -> Hold {
+        let used_bytes = self.used_bytes();
+        self.hold.shrink_to(used_bytes);
+        self.hold
     }
 
     /// Makes so many bytes the whole, because the rows that came after them are not kept.
@@ -59,6 +77,13 @@ impl<'b> Collector<'b> {
                  with Query, which streams them",
             )
         })?;
+        let used_bytes = self.budget.used_bytes();
+        if used_bytes > FREE_BYTES && used_bytes > self.budget.hold.bytes() {
+            // Twice as much each time, so that the ledger is asked seldom.
+            let wanted = used_bytes.next_power_of_two().max(STEP_BYTES);
+            let Budget { answers, hold, .. } = &mut *self.budget;
+            answers.try_grow(hold, wanted).or_else(|_| answers.try_grow(hold, used_bytes))?;
+        }
         Ok(())
     }
 }

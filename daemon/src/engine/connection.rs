@@ -21,6 +21,7 @@ use super::{
     sqlite3::{self, memory, sigbus, vfs},
     temp_files::{TempFiles, TempUser},
 };
+use crate::ledger::{Half, Ledger};
 
 /// How durable a commit is when it is acknowledged (<https://sqlite.org/pragma.html#pragma_synchronous>).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -65,6 +66,8 @@ pub(crate) struct Config {
     pub(crate) max_answer_bytes: usize,
     /// SQLite's temporary files, and what they may take.
     pub(crate) temp_files: TempFiles,
+    /// What messages may take of the memory.
+    pub(crate) ledger: Ledger,
     /// Jobs that wait for the writer.
     pub(crate) queue_jobs: usize,
     /// Connections that read at once.
@@ -136,6 +139,8 @@ pub(super) struct GuardedConnection {
     schema_seen: AtomicU64,
     /// Its temporary files.
     pub(super) temp_files: Arc<TempUser>,
+    /// What answers may take of the memory.
+    pub(super) answers: Half,
 }
 
 /// Counts the changes of the database's schema that go through the daemon. What is known of a statement holds for one
@@ -280,6 +285,7 @@ impl GuardedConnection {
             schema: config.schema.clone(),
             schema_seen: AtomicU64::new(NO_SCHEMA),
             temp_files: config.temp_files.user(),
+            answers: config.ledger.answers.clone(),
         };
         connection.policy.install(&connection.sqlite)?;
         connection.watch.install(&connection.sqlite, OPERATIONS_BETWEEN_LOOKS)?;

@@ -40,6 +40,7 @@ pub(crate) use writer::{PendingAnswer, WriteTransaction, shutting_down};
 
 pub(crate) use temp_files::TempFiles;
 
+use crate::ledger::Ledger;
 use readers::Readers;
 use writer::Writer;
 
@@ -62,6 +63,11 @@ impl Database {
     /// The file.
     pub(crate) fn path(&self) -> &Path {
         &self.config.path
+    }
+
+    /// What messages take of the memory.
+    pub(crate) fn ledger(&self) -> &Ledger {
+        &self.config.ledger
     }
 
     /// How long a write transaction may wait for its session.

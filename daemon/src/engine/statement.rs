@@ -3,6 +3,7 @@
 pub(crate) use rusqlite::types::{Value, ValueRef};
 
 use super::error::Error;
+use crate::ledger::Hold;
 
 /// One SQL statement with the values of its parameters.
 #[derive(Clone, Debug, Default)]
@@ -13,6 +14,8 @@ pub(crate) struct Statement {
     pub(crate) positional: Vec<Value>,
     /// The values of named parameters; a name has its first character (`:`, `@`, `$`) or not.
     pub(crate) named: Vec<(String, Value)>,
+    /// The request's part of the ledger, at one of its statements.
+    pub(crate) hold: Hold,
 }
 
 impl Statement {
@@ -88,6 +91,8 @@ pub(crate) struct BatchResult {
     pub(crate) results: Vec<Result<StatementResult, Error>>,
     /// The revision that the batch became, or for reads one that they are sure to have seen.
     pub(crate) revision: u64,
+    /// Its part of the ledger.
+    pub(crate) hold: Hold,
 }
 
 /// The answer to a batch.

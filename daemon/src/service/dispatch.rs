@@ -1,18 +1,23 @@
 //! Brings each call to its service, and turns what tonic and a panic would say into the daemon's own words.
 
-use std::{convert::Infallible, panic::AssertUnwindSafe, task::Poll};
+use std::{convert::Infallible, panic::AssertUnwindSafe, sync::Arc, task::Poll};
 
 use futures_util::FutureExt as _;
 use http::{Request, Response};
 use hyper::body::Incoming;
-use skylinedb::proto::v1::skyline_db_service_server::{SERVICE_NAME, SkylineDbServiceServer};
 use tonic::{Code, Status, body::Body, service::Routes};
 use tower::{Service as TowerService, ServiceExt as _};
 
-use super::Service;
+use super::{
+    Service,
+    bindings::{SERVICE_NAME, SkylineDbServiceServer},
+    messages::{self, Calls, ReceivedBody, SentBody},
+};
 use crate::{
     engine::{Error, Kind},
+    ledger::Ledger,
     lifecycle::ConnectionUse,
+    transport::Hangup,
 };
 
 /// The service's calls that only ask how the daemon is. As health and reflection, they do not keep it from ending when it is idle.
@@ -25,14 +30,20 @@ pub(crate) struct Dispatch {
     /// Health and reflection.
     others: Routes,
     max_message_bytes: usize,
+    calls: Arc<Calls>,
 }
 
 impl Dispatch {
-    pub(crate) fn new(skylinedb: SkylineDbServiceServer<Service>, others: Routes, max_message_bytes: usize) -> Self {
-        Self { skylinedb, others, max_message_bytes }
+    pub(crate) fn new(
+        skylinedb: SkylineDbServiceServer<Service>,
+        others: Routes,
+        max_message_bytes: usize,
+        ledger: Ledger,
+    ) -> Self {
+        Self { skylinedb, others, max_message_bytes, calls: Calls::new(ledger) }
     }
 
-    async fn answer(self, request: Request<Incoming>) -> Response<Body> {
+    async fn answer(self, mut request: Request<Incoming>) -> Response<Body> {
         let own_call = own_call(request.uri().path());
         if own_call.is_some_and(|call| !ASKING.contains(&call))
             && let Some(connection) = request.extensions().get::<ConnectionUse>()
@@ -40,22 +51,26 @@ impl Dispatch {
             connection.begin();
         }
         let is_own = own_call.is_some();
-        let call = async {
+        let call = self.calls.begin(request.extensions_mut().remove::<Hangup>());
+        let messages = Arc::clone(&call);
+        let answer = async {
             if is_own {
+                let request = request.map(|body| ReceivedBody::new(body, messages, self.max_message_bytes));
                 self.skylinedb.oneshot(request).await
             } else {
                 self.others.oneshot(request.map(Body::new)).await
             }
         };
-        let response = match AssertUnwindSafe(call).catch_unwind().await {
+        let answer = messages::within(Arc::clone(&call), answer);
+        let response = match AssertUnwindSafe(answer).catch_unwind().await {
             Ok(Ok(response)) => response,
             Err(_) => Status::from(Error::internal("answering a call (a panic)")).into_http(),
         };
         match Status::from_header_map(response.headers()) {
-            Some(status) if status.code() == Code::OutOfRange => {
+            Some(status) if matches!(status.code(), Code::OutOfRange | Code::Internal) => {
                 in_own_words(status, self.max_message_bytes).into_http()
             }
-            _ => response,
+            _ => response.map(|body| Body::new(SentBody::new(body, call))),
         }
     }
 }
@@ -84,8 +99,12 @@ pub(crate) fn peer_not_allowed(message: String) -> Response<Body> {
     Status::from(Error::new(Kind::Denied, "PEER_NOT_ALLOWED", message)).into_http()
 }
 
-/// tonic's word for a message over the limit names neither the option nor the right code.
+/// tonic's words for a message over the limit name neither the option nor the right code, and it takes a mistake of the client in
+/// gRPC's framing for one of the daemon. Its statuses have no details, the daemon's own have.
 pub(super) fn in_own_words(status: Status, max_message_bytes: usize) -> Status {
+    if status.code() == Code::Internal && status.details().is_empty() {
+        return messages::malformed(status);
+    }
     if status.code() != Code::OutOfRange || !status.message().contains("message length too large") {
         return status;
     }

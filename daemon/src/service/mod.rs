@@ -1,7 +1,9 @@
 //! The protocol's calls: each translates its request, has the engine do it, and translates the answer. Nothing is decided
 //! here but who may still ask for something when the daemon ends, and how much may be asked for at once.
 
+mod bindings;
 mod dispatch;
+pub(crate) mod messages;
 mod query;
 mod session;
 mod status;
@@ -18,10 +20,12 @@ use skylinedb::proto::v1 as proto;
 use tokio::sync::{Semaphore, mpsc};
 use tonic::{Extensions, Request, Response, Status, Streaming, metadata::MetadataMap};
 
+pub(crate) use bindings::SkylineDbServiceServer;
 pub(crate) use dispatch::{Dispatch, peer_not_allowed};
 
 use crate::{
     engine::{Batch, Cancel, Database, Error, Interruption, Kind, Read, Route, RowSink, Statement, shutting_down},
+    ledger::Ledger,
     lifecycle::{Lifecycle, Work},
     transport::Peer,
 };
@@ -66,6 +70,10 @@ impl Service {
     /// Takes on a request, unless the daemon is going down.
     fn begin_work(&self) -> Result<Work, Error> {
         self.lifecycle.begin_work().ok_or_else(shutting_down)
+    }
+
+    fn ledger(&self) -> &Ledger {
+        self.database.ledger()
     }
 
     /// Whether this names the daemon's database.
@@ -120,7 +128,9 @@ impl Service {
         let statement = request.statement.ok_or_else(|| {
             Error::new(Kind::Invalid, "NO_STATEMENT", "the request has no statement; set `statement`")
         })?;
-        translate::statement(statement, self.limits.sql_bytes)
+        let arrival = messages::take_arrival();
+        let statement = translate::statement(statement, self.limits.sql_bytes)?;
+        Ok(Statement { hold: arrival.hold, ..statement })
     }
 
     /// Starts a query outside of transactions.
@@ -128,16 +138,21 @@ impl Service {
         let database = Arc::clone(&self.database);
         let own = cancel.clone();
         let patience = Patience { untaken: ROWS_UNTAKEN, waiting: Some(self.database.waiting_reads()) };
-        Self::rows(cancel, patience, |sink| async move { database.query(statement, own, sink).await })
+        Self::rows(cancel, patience, self.ledger(), |sink| async move { database.query(statement, own, sink).await })
     }
 
     /// Starts a query whose rows come as chunks. `run` gives the sink to the engine.
-    fn rows<F>(cancel: &Cancel, patience: Patience, run: impl FnOnce(Box<dyn RowSink + Send>) -> F) -> RowChunks
+    fn rows<F>(
+        cancel: &Cancel,
+        patience: Patience,
+        ledger: &Ledger,
+        run: impl FnOnce(Box<dyn RowSink + Send>) -> F,
+    ) -> RowChunks
     where
         F: Future<Output = Result<(), Error>> + Send + 'static,
     {
         let (sender, receiver) = mpsc::channel(WAITING_CHUNKS);
-        let sink = ChunkSink::new(sender, cancel.clone(), patience);
+        let sink = ChunkSink::new(sender, cancel.clone(), patience, ledger.answers.clone());
         RowChunks::new(receiver, Box::pin(run(Box::new(sink))))
     }
 
@@ -148,7 +163,7 @@ impl Service {
 }
 
 #[tonic::async_trait]
-impl proto::skyline_db_service_server::SkylineDbService for Service {
+impl bindings::SkylineDbService for Service {
     async fn ping(&self, request: Request<proto::PingRequest>) -> Result<Response<proto::PingResponse>, Status> {
         let _work = self.begin_work()?;
         Ok(Response::new(self.pong(request.get_ref())?))

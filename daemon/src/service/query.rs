@@ -19,8 +19,9 @@ use tokio::{
     },
 };
 
-use super::translate;
+use super::{messages, translate};
 use crate::engine::{Cancel, Column, Error, Interruption, Kind, RowSink, RowValues, ShortReads, Statement};
+use crate::ledger::{Half, Hold};
 
 /// Rows in one message: large enough that a message's own cost does not count, small enough that the first rows come soon.
 const CHUNK_BYTES: usize = 64 << 10;
@@ -30,6 +31,8 @@ const UNTAKEN_WHEN_WANTED: Duration = Duration::from_secs(2);
 
 /// How often a query that waits for its client looks whether it must end.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+/// How long rows wait for their part of the ledger: longer than it takes until those are ended who do not take theirs.
+const COUNT_WAIT: Duration = Duration::from_secs(10);
 
 /// Takes all the rows of a query that is run here and now, if they are few.
 #[derive(Default)]
@@ -39,9 +42,10 @@ pub(super) struct OneChunk {
 
 /// The engine's end: collects rows and sends them.
 pub(super) struct ChunkSink {
-    chunks: Sender<proto::QueryResponse>,
+    chunks: Sender<Counted>,
     rows: EncodedRows,
     cancel: Cancel,
+    answers: Half,
     patience: Patience,
 }
 
@@ -55,10 +59,13 @@ pub(super) struct Patience {
     pub(super) waiting: Option<Arc<AtomicUsize>>,
 }
 
+/// A chunk and its part of the ledger.
+pub(super) type Counted = (proto::QueryResponse, Hold);
+
 /// The client's end: chunk after chunk, then the query's own end. Dropping it
 /// has the query end with its next chunk.
 pub(super) struct RowChunks {
-    chunks: Receiver<proto::QueryResponse>,
+    chunks: Receiver<Counted>,
     query: Option<BoxFuture<'static, Result<(), Error>>>,
     outcome: Result<(), Error>,
 }
@@ -73,7 +80,10 @@ impl OneChunk {
     ) -> Option<Result<proto::QueryResponse, Error>> {
         let mut chunk = Self::default();
         let outcome = reads.query(statement, cancel, is_last, &mut chunk)?;
-        Some(outcome.map(|()| chunk.chunk))
+        Some(outcome.and_then(|()| {
+            messages::count_made(chunk.chunk.rows.len_bytes())?;
+            Ok(chunk.chunk)
+        }))
     }
 }
 
@@ -84,25 +94,44 @@ impl RowSink for OneChunk {
     }
 
     fn row(&mut self, row: &RowValues<'_>) -> Result<(), Error> {
-        self.chunk.rows.push(row.iter().map(translate::value));
-        if self.chunk.rows.len_bytes() > CHUNK_BYTES { Err(Error::not_now()) } else { Ok(()) }
+        // What is more than a chunk is not copied here, for it is not sent from here.
+        let mut bytes = 0;
+        let few = row.iter().map(translate::value).take_while(|value| {
+            bytes += value.content_bytes();
+            bytes <= CHUNK_BYTES
+        });
+        self.chunk.rows.push(few);
+        if bytes > CHUNK_BYTES || self.chunk.rows.len_bytes() > CHUNK_BYTES { Err(Error::not_now()) } else { Ok(()) }
     }
 }
 
 impl ChunkSink {
-    pub(super) fn new(chunks: Sender<proto::QueryResponse>, cancel: Cancel, patience: Patience) -> Self {
-        Self { chunks, rows: EncodedRows::default(), cancel, patience }
+    pub(super) fn new(chunks: Sender<Counted>, cancel: Cancel, patience: Patience, answers: Half) -> Self {
+        Self { chunks, rows: EncodedRows::default(), cancel, answers, patience }
     }
 
     fn send(&self, chunk: proto::QueryResponse) -> Result<(), Error> {
-        match self.chunks.try_send(chunk) {
+        let hold = self.count(chunk.rows.len_bytes())?;
+        match self.chunks.try_send((chunk, hold)) {
             Ok(()) => Ok(()),
             Err(TrySendError::Closed(_)) => Err(Interruption::ClientGone.error()),
             Err(TrySendError::Full(chunk)) => self.wait_and_send(chunk),
         }
     }
 
-    fn wait_and_send(&self, chunk: proto::QueryResponse) -> Result<(), Error> {
+    fn count(&self, bytes: usize) -> Result<Hold, Error> {
+        self.answers.try_hold(bytes).or_else(|_| {
+            let wait = self.patience.untaken.min(COUNT_WAIT);
+            let wait = self
+                .cancel
+                .deadline()
+                .map_or(wait, |deadline| wait.min(deadline.saturating_duration_since(Instant::now())));
+            let held = Handle::current().block_on(self.answers.hold_within(bytes, wait));
+            held.map_err(|error| self.cancel.interruption().map_or(error, Interruption::error))
+        })
+    }
+
+    fn wait_and_send(&self, chunk: Counted) -> Result<(), Error> {
         let begin = Instant::now();
         let mut unsent = chunk;
         loop {
@@ -164,7 +193,7 @@ fn not_taken(waited: Duration) -> Error {
 }
 
 impl RowChunks {
-    pub(super) fn new(chunks: Receiver<proto::QueryResponse>, query: BoxFuture<'static, Result<(), Error>>) -> Self {
+    pub(super) fn new(chunks: Receiver<Counted>, query: BoxFuture<'static, Result<(), Error>>) -> Self {
         Self { chunks, query: Some(query), outcome: Ok(()) }
     }
 
@@ -176,13 +205,13 @@ impl RowChunks {
                 // may still hold the sink, because SQLite cannot be stopped everywhere.
                 let chunk = if self.outcome.is_err() { self.chunks.try_recv().ok() } else { self.chunks.recv().await };
                 return match chunk {
-                    Some(chunk) => Ok(Some(chunk)),
+                    Some(chunk) => Ok(Some(made(chunk))),
                     None => std::mem::replace(&mut self.outcome, Ok(())).map(|()| None),
                 };
             };
             tokio::select! {
                 biased;
-                Some(chunk) = self.chunks.recv() => return Ok(Some(chunk)),
+                Some(chunk) = self.chunks.recv() => return Ok(Some(made(chunk))),
                 outcome = query => {
                     self.outcome = outcome;
                     self.query = None;
@@ -190,4 +219,9 @@ impl RowChunks {
             }
         }
     }
+}
+
+fn made((chunk, hold): Counted) -> proto::QueryResponse {
+    messages::made(hold, chunk.rows.len_bytes());
+    chunk
 }

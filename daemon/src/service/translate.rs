@@ -6,17 +6,26 @@ use skylinedb::{
     wire,
 };
 
-use super::status;
+use super::{messages, status};
 use crate::engine::{
     Answer, Batch, BatchResult, Column, Error, Kind, MAX_REQUEST_ID_BYTES, Mode, RequestId, Statement, StatementResult,
     Value, ValueRef,
 };
-
-/// Statements of one batch.
-const MAX_STATEMENTS: usize = 100_000;
+use crate::ledger::Hold;
 
 /// A request as a batch.
 pub(super) fn batch(request: proto::ExecuteRequest, max_sql_bytes: usize) -> Result<Batch, Error> {
+    let arrival = messages::take_arrival();
+    messages::off_the_runtime(arrival.memory_bytes, || {
+        let mut batch = batch_of(request, max_sql_bytes)?;
+        if let Some(first) = batch.statements.first_mut() {
+            first.hold = arrival.hold;
+        }
+        Ok(batch)
+    })
+}
+
+fn batch_of(request: proto::ExecuteRequest, max_sql_bytes: usize) -> Result<Batch, Error> {
     let size_bytes = request.encoded_len();
     let mode = match TransactionMode::try_from(request.mode) {
         Ok(TransactionMode::Unspecified | TransactionMode::Atomic) => Mode::Atomic,
@@ -25,17 +34,6 @@ pub(super) fn batch(request: proto::ExecuteRequest, max_sql_bytes: usize) -> Res
     };
     if request.statements.is_empty() {
         return Err(invalid("NO_STATEMENT", "the batch has no statement; at least one is needed"));
-    }
-    if request.statements.len() > MAX_STATEMENTS {
-        return Err(Error::new(
-            Kind::Exhausted,
-            "TOO_MANY_STATEMENTS",
-            format!(
-                "the batch has {} statements, and at most 100,000 are allowed; send several batches, or a session's \
-                 transaction",
-                request.statements.len()
-            ),
-        ));
     }
     if request.request_id.len() > MAX_REQUEST_ID_BYTES {
         return Err(invalid(
@@ -74,6 +72,7 @@ pub(super) fn statement(statement: proto::Statement, max_sql_bytes: usize) -> Re
         sql: statement.sql,
         positional: statement.parameters.into_iter().map(parameter).collect(),
         named: statement.named_parameters.into_iter().map(|(name, value)| (name, parameter(value))).collect(),
+        hold: Hold::default(),
     })
 }
 
@@ -82,7 +81,9 @@ pub(super) fn answer(answer: Result<Answer, Error>) -> Result<proto::ExecuteResp
     match answer? {
         Answer::Fresh(result) => Ok(execute_response(result)),
         Answer::Replayed(stored) => {
-            let mut response = proto::ExecuteResponse::decode(stored.as_slice())
+            messages::count_made(stored.len())?;
+            let decode = || proto::ExecuteResponse::decode(stored.as_slice());
+            let mut response = messages::off_the_runtime(stored.len(), decode)
                 .map_err(|error| Error::internal(format_args!("reading a stored answer: {error}")))?;
             response.replayed = true;
             Ok(response)
@@ -92,11 +93,19 @@ pub(super) fn answer(answer: Result<Answer, Error>) -> Result<proto::ExecuteResp
 
 /// What a batch did.
 pub(super) fn execute_response(result: BatchResult) -> proto::ExecuteResponse {
-    let results = result.results.into_iter().map(|result| match result {
-        Ok(result) => statement_result(result),
-        Err(error) => proto::StatementResult { error: Some(status::message(error)), ..Default::default() },
-    });
-    proto::ExecuteResponse { results: results.collect(), revision: result.revision, replayed: false }
+    let BatchResult { results, revision, hold } = result;
+    let size_bytes = hold.bytes() + results.len() * size_of::<proto::StatementResult>();
+    messages::off_the_runtime(size_bytes, || {
+        let results = results.into_iter().map(|result| match result {
+            Ok(result) => statement_result(result),
+            Err(error) => proto::StatementResult { error: Some(status::message(error)), ..Default::default() },
+        });
+        let response = proto::ExecuteResponse { results: results.collect(), revision, replayed: false };
+        if hold.bytes() > 0 {
+            messages::made(hold, response.encoded_len());
+        }
+        response
+    })
 }
 
 /// The columns of a result.

@@ -2,6 +2,7 @@
 
 #[cfg(unix)]
 mod access;
+mod calls;
 mod linger;
 #[cfg(windows)]
 mod pipe;
@@ -13,7 +14,7 @@ use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
 
 use http::{Request, Response};
 use hyper::{body::Incoming, server::conn::http2, service::service_fn};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use skylinedb_authority::AnyAuthority;
 use tokio_util::task::TaskTracker;
 use tower::{Service, ServiceExt as _};
@@ -25,7 +26,10 @@ pub(crate) use pipe::{Access, Listener, Peer, Policy, SocketFile, Stream, access
 #[cfg(unix)]
 pub(crate) use unix::{Listener, SocketFile, Stream};
 
+pub(crate) use calls::Hangup;
+
 use crate::lifecycle::Lifecycle;
+use calls::Calls;
 use linger::Lingering;
 use refused::Refused;
 
@@ -60,14 +64,6 @@ pub(crate) async fn serve<S, B>(
         + 'static,
     B: http_body::Body<Data: Send, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
 {
-    let mut http2 = http2::Builder::new(TokioExecutor::new());
-    http2
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(MAX_CONCURRENT_CALLS)
-        .initial_stream_window_size(CALL_WINDOW_BYTES)
-        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .max_send_buf_size(SEND_BUFFER_BYTES);
-
     let access = Arc::new(access);
     let refused = Refused::new(refuse);
     let connections = TaskTracker::new();
@@ -81,7 +77,8 @@ pub(crate) async fn serve<S, B>(
             }
         };
         let (access, refused) = (Arc::clone(&access), refused.clone());
-        let (http2, service) = (http2.clone(), service.clone());
+        let (calls, service) = (Calls::default(), service.clone());
+        let http2 = http2(&calls);
         let (closing, connection_use) = (closing.clone(), lifecycle.connection_use());
         connections.spawn(async move {
             if !access.admits(&peer).await {
@@ -90,16 +87,22 @@ pub(crate) async fn serve<S, B>(
                 return;
             }
             peer.log("connected");
+            let hung_up = calls.connection().clone();
             let serve = service_fn(move |mut request: Request<Incoming>| {
                 request.extensions_mut().insert(peer.clone());
                 request.extensions_mut().insert(connection_use.clone());
-                service.clone().oneshot(request)
+                let (calls, service) = (calls.clone(), service.clone());
+                async move {
+                    calls.mark(&mut request); // here, where it is run as a call
+                    service.oneshot(request).await
+                }
             });
             let connection =
                 http2.serve_connection(TokioIo::new(AnyAuthority::new(Lingering::new(stream, FLUSH_TIME))), serve);
             let mut connection = pin!(connection);
             let outcome = tokio::select! {
                 outcome = connection.as_mut() => outcome,
+                () = hung_up.cancelled() => return,
                 () = closing.cancelled() => {
                     connection.as_mut().graceful_shutdown();
                     connection.await
@@ -120,4 +123,16 @@ pub(crate) async fn serve<S, B>(
     if tokio::time::timeout(time, connections.wait()).await.is_err() {
         tracing::debug!(connections = connections.len(), "some clients do not take their last answers");
     }
+}
+
+/// HTTP/2 for one connection, with bounds.
+fn http2(calls: &Calls) -> http2::Builder<Calls> {
+    let mut http2 = http2::Builder::new(calls.clone());
+    http2
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(MAX_CONCURRENT_CALLS)
+        .initial_stream_window_size(CALL_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_send_buf_size(SEND_BUFFER_BYTES);
+    http2
 }

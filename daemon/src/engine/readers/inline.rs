@@ -128,7 +128,7 @@ impl<'i> ShortReads<'i> {
         let on_snapshot = !is_last || batch.statements.len() > 1;
         let (revision, max_answer_bytes) = (self.revision, self.max_answer_bytes);
         self.run(Fingerprint::of(&batch.statements), cancel, on_snapshot, |connection| {
-            Ok(BatchResult { results: super::read_all(connection, batch, max_answer_bytes)?, revision })
+            super::read_all(connection, batch, max_answer_bytes, revision)
         })
     }
 

@@ -115,13 +115,14 @@ impl Readers {
             connection.watch.begin(&cancel, None);
             // A single statement has a snapshot of its own.
             let opened = if batch.statements.len() > 1 { connection.run("BEGIN;") } else { Ok(()) };
-            let results =
-                opened.map_err(Stop::Failed).and_then(|()| try_read_all(connection, &batch, max_answer_bytes, true));
+            let result = opened
+                .map_err(Stop::Failed)
+                .and_then(|()| try_read_all(connection, &batch, max_answer_bytes, revision, true));
             inline.learn(Fingerprint::of(&batch.statements), begin.elapsed());
             facts.learn(connection, &batch.statements);
             connection.watch.end();
-            match results {
-                Ok(results) => Ok(Read::Done(BatchResult { results, revision })),
+            match result {
+                Ok(result) => Ok(Read::Done(result)),
                 Err(Stop::Needs(_)) => Ok(Read::Writes(batch)),
                 Err(Stop::Failed(error)) => Err(error),
             }
@@ -211,8 +212,9 @@ fn read_all(
     connection: &GuardedConnection,
     batch: &Batch,
     max_answer_bytes: usize,
-) -> Result<Vec<Result<StatementResult, Error>>, Error> {
-    try_read_all(connection, batch, max_answer_bytes, false).map_err(failure)
+    revision: u64,
+) -> Result<BatchResult, Error> {
+    try_read_all(connection, batch, max_answer_bytes, revision, false).map_err(failure)
 }
 
 /// Runs a batch as long as its statements only read. If it may be run by the writer, it stops at a statement that does not
@@ -221,9 +223,10 @@ fn try_read_all(
     connection: &GuardedConnection,
     batch: &Batch,
     max_answer_bytes: usize,
+    revision: u64,
     may_write: bool,
-) -> Result<Vec<Result<StatementResult, Error>>, Stop> {
-    let mut budget = Budget::new(max_answer_bytes);
+) -> Result<BatchResult, Stop> {
+    let mut budget = Budget::new(connection, max_answer_bytes);
     let mut results = Vec::with_capacity(batch.statements.len());
     for (index, statement) in batch.statements.iter().enumerate() {
         if let Some(interruption) = connection.watch.is_over() {
@@ -251,7 +254,7 @@ fn try_read_all(
         }
         results.push(Err(failed));
     }
-    Ok(results)
+    Ok(BatchResult { results, revision, hold: budget.into_hold() })
 }
 
 fn failure(stop: Stop) -> Error {

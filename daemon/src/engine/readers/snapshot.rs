@@ -70,11 +70,7 @@ impl Snapshot {
     /// Runs a batch of reads on the snapshot.
     pub(crate) async fn execute(&self, batch: Batch, cancel: Cancel) -> Result<BatchResult, Error> {
         let (revision, max_answer_bytes) = (self.revision, self.max_answer_bytes);
-        self.run(cancel, move |connection| {
-            let results = read_all(connection, &batch, max_answer_bytes)?;
-            Ok(BatchResult { results, revision })
-        })
-        .await
+        self.run(cancel, move |connection| read_all(connection, &batch, max_answer_bytes, revision)).await
     }
 
     /// Runs one statement on the snapshot and hands its rows to a sink.

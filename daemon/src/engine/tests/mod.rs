@@ -40,6 +40,7 @@ use super::{
     readers::Readers,
     writer::{Bounds, Faults, Stage, Writer},
 };
+use crate::ledger::Ledger;
 
 /// Longer than any test takes: what should have been interrupted, cut or answered by then was forgotten.
 const FOREVER: Duration = Duration::from_hours(1);
@@ -80,6 +81,7 @@ impl Engine {
             max_value_bytes: 1 << 26,
             max_answer_bytes: 1 << 20,
             temp_files: TempFiles::limited_to(4 << 30),
+            ledger: Ledger::new(1 << 30),
             queue_jobs: 1_024,
             readers: 2,
             inline_readers: 2,

@@ -10,6 +10,7 @@ use super::super::{
     sqlite3,
     statement::{Answer, Batch, BatchResult, Mode, StatementResult},
 };
+use crate::ledger::Hold;
 
 /// How the run of a batch ended.
 #[derive(Debug)]
@@ -104,14 +105,14 @@ fn guarded(connection: &GuardedConnection, batch: &Batch, cancel: &Cancel, terms
             Err(error) => return Outcome::Failed(error),
         }
     }
-    let mut progress = Progress { budget: Budget::new(terms.max_answer_bytes), writes: false };
+    let mut progress = Progress { budget: Budget::new(connection, terms.max_answer_bytes), writes: false };
     let attempt = in_savepoint(connection, &BATCH, terms, || {
         connection.forget_last_client().map_err(Stop::Failed)?;
         let results = match batch.mode {
             Mode::Atomic => atomic(connection, batch, terms, &mut progress),
             Mode::Each => each(connection, batch, terms, &mut progress),
         }?;
-        let result = BatchResult { results, revision: terms.revision };
+        let result = BatchResult { results, revision: terms.revision, hold: Hold::default() };
         if let Some(request) = &batch.request
             && progress.writes
         {
@@ -133,11 +134,11 @@ fn guarded(connection: &GuardedConnection, batch: &Batch, cancel: &Cancel, terms
         return Outcome::Failed(error);
     }
     match attempt {
-        Ok(result) => Outcome::Done(Done {
-            answer: Answer::Fresh(result),
-            answer_bytes: progress.budget.used_bytes(),
-            writes: progress.writes,
-        }),
+        Ok(mut result) => {
+            let answer_bytes = progress.budget.used_bytes();
+            result.hold = progress.budget.into_hold();
+            Outcome::Done(Done { answer: Answer::Fresh(result), answer_bytes, writes: progress.writes })
+        }
         Err(Stop::Failed(error)) => Outcome::Failed(error),
         Err(Stop::Needs(access)) => Outcome::Needs(access),
     }

@@ -15,7 +15,12 @@ use skylinedb::proto::v1::{self as proto, session_request::Request as RequestKin
 use tokio::sync::OwnedSemaphorePermit;
 use tonic::{Status, Streaming};
 
-use super::{Service, dispatch, query::OneChunk, status, translate};
+use super::{
+    Service, dispatch,
+    messages::{self, Arrival},
+    query::OneChunk,
+    status, translate,
+};
 use crate::engine::{Error, Interruption, ShortReads, shutting_down};
 use independent::Independent;
 use ordered::Ordered;
@@ -24,6 +29,12 @@ use request::{Action, Request};
 /// Requests of a session that are taken from the connection before they are run; so many batches, too, may be with the
 /// writer at once, so that they share its commits.
 const MAX_TAKEN: usize = 256;
+
+/// What the requests that are taken may take of the memory; a single one may be larger.
+const MAX_TAKEN_BYTES: usize = 256 << 10;
+
+/// How much of large answers may wait until the client takes them, before further short reads are run.
+const MAX_READY_BYTES: usize = 1 << 20;
 
 /// Reads that are run one after the other before the connection gets its turn again: some 100 µs.
 const MAX_READS_AT_ONCE: usize = 32;
@@ -41,7 +52,8 @@ pub(super) struct Session {
     /// Whether the daemon has given up waiting for what is in hand.
     is_cut: bool,
     /// Requests as they came, with the time of their arrival.
-    taken: VecDeque<(Instant, proto::SessionRequest)>,
+    taken: VecDeque<(Instant, Arrival, proto::SessionRequest)>,
+    taken_bytes: usize,
     /// A request that was accepted but cannot go further yet.
     held: Option<Request>,
     ordered: Ordered,
@@ -74,6 +86,7 @@ impl Session {
             broken: None,
             is_cut: false,
             taken: VecDeque::new(),
+            taken_bytes: 0,
             held: None,
             ordered: Ordered::default(),
             independent: Independent::default(),
@@ -146,7 +159,7 @@ impl Session {
     }
 
     fn takes_more(&self) -> bool {
-        !self.is_complete && self.taken.len() < MAX_TAKEN
+        !self.is_complete && self.taken.len() < MAX_TAKEN && self.taken_bytes < MAX_TAKEN_BYTES
     }
 
     /// Takes the requests that are there without waiting, so that short reads can share a snapshot.
@@ -168,7 +181,11 @@ impl Session {
             Ok(Some(proto::SessionRequest { request: Some(RequestKind::Cancel(cancel)), .. })) => {
                 self.cancel(cancel.id);
             }
-            Ok(Some(request)) => self.taken.push_back((Instant::now(), request)),
+            Ok(Some(request)) => {
+                let arrival = messages::take_arrival();
+                self.taken_bytes += arrival.memory_bytes;
+                self.taken.push_back((Instant::now(), arrival, request));
+            }
         }
     }
 
@@ -179,7 +196,7 @@ impl Session {
         if let Some(held) = self.held.as_ref().filter(|held| held.id == id) {
             drop(held.cancel.on_drop());
         }
-        for (_, taken) in self.taken.iter_mut().filter(|(_, taken)| taken.id == id) {
+        for (.., taken) in self.taken.iter_mut().filter(|(.., taken)| taken.id == id) {
             taken.request = Some(RequestKind::Cancel(proto::CancelRequest { id }));
         }
     }
@@ -209,14 +226,21 @@ impl Session {
             let waits = |request: &proto::SessionRequest| !request.independent && self.ordered.is_running();
             if self.held.is_some()
                 || self.ready.len() >= MAX_TAKEN
-                || self.taken.front().is_none_or(|(_, request)| waits(request))
+                || messages::made_bytes() >= MAX_READY_BYTES
+                || self.taken.front().is_none_or(|(.., request)| waits(request))
             {
                 return;
             }
-            let Some((arrival, request)) = self.taken.pop_front() else { return };
+            let Some((time, mut arrival, request)) = self.taken.pop_front() else { return };
+            self.taken_bytes -= arrival.memory_bytes;
             let (id, may_be_answered) = (request.id, request.independent || self.ordered.may_answer());
             let client = self.client.clone();
-            let accepted = Request::accept(request, arrival, client, &self.service, self.ordered.is_in_transaction());
+            let accepted = if let Some(refused) = arrival.refused.take() {
+                Err(refused)
+            } else {
+                messages::put_arrival(arrival);
+                Request::accept(request, time, client, &self.service, self.ordered.is_in_transaction())
+            };
             let answer = match accepted {
                 Err(error) => Some(Err(error)),
                 Ok(request) => {

@@ -94,14 +94,14 @@ impl Transaction {
             State::Read(snapshot) => {
                 let waiting = Some(service.database.waiting_reads());
                 let patience = Patience { untaken: ROWS_UNTAKEN, waiting };
-                Doing::Rows(Service::rows(cancel, patience, move |sink| async move {
+                Doing::Rows(Service::rows(cancel, patience, service.ledger(), move |sink| async move {
                     snapshot.query(statement, own, sink).await
                 }))
             }
             State::Write(transaction) => {
                 // The writer waits for this client's taking of rows, as it waits for its next request: as long, too.
                 let patience = Patience { untaken: service.database.transaction_idle_timeout(), waiting: None };
-                Doing::Rows(Service::rows(cancel, patience, move |sink| async move {
+                Doing::Rows(Service::rows(cancel, patience, service.ledger(), move |sink| async move {
                     transaction.query(statement, own, sink).await
                 }))
             }

@@ -1,0 +1,182 @@
+//! The codec of the daemon's side: looks at a message before it decodes it, and keeps large ones from the runtime's threads.
+
+use std::{borrow::Cow, marker::PhantomData, sync::Arc};
+
+use prost::{
+    Message,
+    bytes::{Buf as _, BufMut as _},
+};
+use tonic::{
+    Status,
+    codec::{self, BufferSettings, DecodeBuf, EncodeBuf},
+};
+
+use super::{
+    Arrival, Call, FREE_BYTES, Large, current, off_the_runtime,
+    scan::{Contents, Refusal, Scan},
+};
+use crate::{
+    engine::{Error, Kind},
+    ledger::Hold,
+};
+
+/// What tonic sends at once; an answer from this length on is sent on its own.
+const YIELD_BYTES: usize = 32 << 10;
+
+/// What stands for it among tonic's bytes, header included. It fills tonic's buffer, so that it is sent at once and comes last.
+pub(super) const STAND_IN_BYTES: usize = 5 + YIELD_BYTES;
+
+/// What tonic allocates for a call at first.
+const BUFFER_BYTES: usize = 8 << 10;
+
+/// Answers of type `A`, requests of type `R`.
+#[derive(Clone, Debug)]
+pub(crate) struct Codec<A, R>(PhantomData<(A, R)>);
+
+#[derive(Debug)]
+pub(crate) struct Encoder<A> {
+    call: Option<Arc<Call>>,
+    answer: PhantomData<A>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Decoder<R> {
+    call: Option<Arc<Call>>,
+    /// How many messages have come.
+    messages: u64,
+    request: PhantomData<R>,
+}
+
+impl<A, R> Default for Codec<A, R> {
+    fn default() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<A, R> codec::Codec for Codec<A, R>
+where
+    A: Message + Send + 'static,
+    R: Message + Default + Scan + Send + 'static,
+{
+    type Encode = A;
+    type Decode = R;
+    type Encoder = Encoder<A>;
+    type Decoder = Decoder<R>;
+
+    fn encoder(&mut self) -> Encoder<A> {
+        Encoder { call: current(), answer: PhantomData }
+    }
+
+    fn decoder(&mut self) -> Decoder<R> {
+        Decoder { call: current(), messages: 0, request: PhantomData }
+    }
+}
+
+impl<A: Message> codec::Encoder for Encoder<A> {
+    type Item = A;
+    type Error = Status;
+
+    fn encode(&mut self, answer: A, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        let length = answer.encoded_len();
+        if u32::try_from(length).is_err() {
+            return Err(Error::new(Kind::Exhausted, "ANSWER_TOO_LARGE", "the answer is longer than gRPC allows").into());
+        }
+        match &self.call {
+            Some(call) if length >= YIELD_BYTES => {
+                // Freed there, too: a hundred thousand results take some milliseconds.
+                let bytes = off_the_runtime(length, move || with_header(&answer, length));
+                call.state().encoded.push_back(bytes.into());
+                buffer.put_bytes(0, YIELD_BYTES);
+            }
+            _ => answer.encode_raw(buffer),
+        }
+        Ok(())
+    }
+
+    fn buffer_settings(&self) -> BufferSettings {
+        BufferSettings::new(BUFFER_BYTES, YIELD_BYTES)
+    }
+}
+
+/// The answer with gRPC's header.
+fn with_header(answer: &impl Message, length: usize) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(5 + length);
+    bytes.put_u8(0);
+    bytes.put_u32(u32::try_from(length).unwrap_or(u32::MAX)); // it was looked at
+    answer.encode_raw(&mut bytes);
+    bytes
+}
+
+impl<R: Message + Default + Scan> codec::Decoder for Decoder<R> {
+    type Item = R;
+    type Error = Status;
+
+    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<R>, Status> {
+        let number = self.messages;
+        self.messages += 1;
+        let large = self.call.as_ref().and_then(|call| call.take_large(number));
+        let length = buffer.remaining();
+        debug_assert_eq!(buffer.chunk().len(), length, "tonic's buffer is one piece");
+        let (bytes, hold) = match large {
+            Some(Large { bytes, outcome }) => (Cow::Owned(bytes), outcome),
+            None => (Cow::Borrowed(buffer.chunk()), Ok(Hold::default())),
+        };
+        let request = match hold.and_then(|hold| self.admit(&bytes, hold)) {
+            Ok((contents, mut hold)) => {
+                // The bytes are freed there, too.
+                let request = off_the_runtime(contents.memory_bytes, move || R::decode(&*bytes)).map_err(malformed)?;
+                hold.shrink_to(contents.memory_bytes);
+                self.arrived(Arrival { hold, memory_bytes: contents.memory_bytes, refused: None });
+                request
+            }
+            Err(error) => {
+                let stand_in = R::stand_in(&bytes).filter(|_| error.kind != Kind::Invalid);
+                let Some(request) = stand_in else { return Err(error.into()) };
+                self.arrived(Arrival { refused: Some(error), ..Arrival::default() });
+                request
+            }
+        };
+        buffer.advance(length);
+        Ok(Some(request))
+    }
+
+    fn buffer_settings(&self) -> BufferSettings {
+        BufferSettings::new(BUFFER_BYTES, YIELD_BYTES)
+    }
+}
+
+impl<R: Scan> Decoder<R> {
+    /// Whether the message may be decoded, and its part of the ledger.
+    fn admit(&self, bytes: &[u8], mut hold: Hold) -> Result<(Contents, Hold), Error> {
+        let contents = off_the_runtime(bytes.len(), || Contents::of::<R>(bytes))?;
+        if contents.memory_bytes > FREE_BYTES
+            && let Some(call) = &self.call
+        {
+            let while_decoding = bytes.len() + contents.memory_bytes;
+            call.ledger().requests.try_grow(&mut hold, while_decoding)?;
+        }
+        Ok((contents, hold))
+    }
+
+    fn arrived(&self, arrival: Arrival) {
+        if let Some(call) = &self.call {
+            call.state().arrival = arrival;
+        }
+    }
+}
+
+impl Call {
+    /// The large message that stands at this place.
+    fn take_large(&self, number: u64) -> Option<Large> {
+        let mut state = self.state();
+        if state.large.front()?.0 != number {
+            return None;
+        }
+        state.large.pop_front().map(|(_, large)| large)
+    }
+}
+
+/// The error of a message that cannot be decoded, whatever the decoder says of it.
+pub(in super::super) fn malformed<E>(_: E) -> Status {
+    Error::from(Refusal::Malformed).into()
+}
