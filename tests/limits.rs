@@ -142,6 +142,8 @@ async fn the_queue_can_be_full() {
     let error = database_error(error);
     assert_eq!((error.code, error.reason.as_str()), (RESOURCE_EXHAUSTED, "QUEUE_FULL"), "{error}");
     assert!(error.retry_after.is_some(), "a retry helps: {error:?}");
+    let holder = format!(" s by a transaction of process {}", std::process::id());
+    assert!(error.message.contains(&holder), "who holds the writer: {error}");
 
     transaction.rollback().await.expect("a rollback");
     let mut written = 0;

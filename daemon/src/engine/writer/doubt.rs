@@ -84,10 +84,14 @@ impl WriterThread {
                 ..error
             })
         };
-        // These come before anything is written.
-        if !failure.is_tried || matches!(error.kind, Kind::Unavailable | Kind::Precondition | Kind::AlreadyExists) {
+        if !failure.is_tried {
             self.roll_back();
             self.give_up_connection();
+            return undone(error);
+        }
+        // A lock or a constraint: these come before anything is written.
+        if matches!(error.kind, Kind::Unavailable | Kind::Precondition | Kind::AlreadyExists) {
+            self.roll_back();
             return undone(error);
         }
         let before = self.committed_revision();
