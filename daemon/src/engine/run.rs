@@ -1,6 +1,6 @@
 //! Runs one statement on a connection: compile, bind, step, hand over the rows.
 
-use rusqlite::{CachedStatement, Row, ffi};
+use rusqlite::{CachedStatement, Row, ffi, limits::Limit};
 
 use super::{
     connection::GuardedConnection,
@@ -46,6 +46,9 @@ pub(super) enum Access {
 
 /// How VACUUM refuses to run in a transaction. Nothing else tells what the statement is.
 const VACUUM_IN_TRANSACTION: &str = "cannot VACUUM from within a transaction";
+
+/// What SQLite says of a value or a row that is longer than `SQLITE_LIMIT_LENGTH`.
+const TOO_BIG: &str = "string or blob too big";
 
 /// Makes SQLite see whether its schema is that of the file, and gives no row.
 const LOOK_AT_SCHEMA: &str = "SELECT 1 FROM sqlite_schema LIMIT 0;";
@@ -139,7 +142,7 @@ fn run_prepared(
         connection.policy.set_author(Author::Vacuum);
     }
     let changes_before = sqlite.total_changes();
-    match step(prepared, sink) {
+    match step_checked(connection, prepared, traits, sink) {
         Ok(()) => {}
         // VACUUM gives no sign of itself before it is run, and in a transaction it fails before it has done anything.
         Err(error)
@@ -331,6 +334,29 @@ fn parameter_names(prepared: &CachedStatement<'_>) -> String {
     if names.is_empty() { "none with a name".to_owned() } else { names.join(", ") }
 }
 
+/// Runs the statement to its end. A file that it attaches must be the one that was allowed.
+fn step_checked(
+    connection: &GuardedConnection,
+    prepared: &mut CachedStatement<'_>,
+    traits: &Traits,
+    sink: &mut dyn RowSink,
+) -> Result<(), Error> {
+    let denied = |reason| Error::of_code(ffi::SQLITE_AUTH, reason);
+    let Some(file) = traits.attached_file.as_ref().filter(|_| prepared.is_explain() == 0) else {
+        let outcome = step(prepared, sink);
+        connection.policy.end_vacuum(outcome.is_ok());
+        return outcome;
+    };
+    let target = connection.policy.prepare_attach(file).map_err(denied)?;
+    step(prepared, sink)?;
+    if let Err(reason) = target.check_opened() {
+        connection.detach_newest()?;
+        return Err(denied(reason));
+    }
+    target.keep();
+    Ok(())
+}
+
 fn step(prepared: &mut CachedStatement<'_>, sink: &mut dyn RowSink) -> Result<(), Error> {
     let mut rows = prepared.raw_query();
     let mut columns = 0;
@@ -365,6 +391,10 @@ fn describe(statement: &rusqlite::Statement<'_>) -> Vec<Column> {
 fn explain(connection: &GuardedConnection, error: Error) -> Error {
     match (error.sqlite_code & 0xff, connection.policy.take_findings().1, connection.watch.interruption()) {
         (ffi::SQLITE_INTERRUPT, _, Some(interruption)) => interruption.error(),
+        (ffi::SQLITE_TOOBIG, ..) if error.message == TOO_BIG => {
+            let limit = connection.sqlite.limit(Limit::SQLITE_LIMIT_LENGTH).unwrap_or_default();
+            Error { message: format!("{TOO_BIG}: the daemon allows {limit} bytes (--max-value-bytes)"), ..error }
+        }
         (ffi::SQLITE_AUTH, Some(reason), _) => Error { message: reason, ..error },
         // A PRAGMA or ATTACH that SQLite runs inside a statement fails with that statement's own code.
         (ffi::SQLITE_ERROR, Some(reason), _) => Error::of_code(ffi::SQLITE_AUTH, reason),
