@@ -115,7 +115,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "BYTES", default_value = "16777216", help_heading = LIMITS)]
     pub(crate) max_answer_bytes: NonZeroUsize,
     /// Length of one text, blob or row in the database
-    #[arg(long, value_name = "BYTES", default_value = "1000000000", value_parser = at_least::<65_536>, help_heading = LIMITS)]
+    #[arg(long, value_name = "BYTES", default_value = "67108864", value_parser = at_least::<65_536>, help_heading = LIMITS)]
     pub(crate) max_value_bytes: NonZeroUsize,
     /// Size of the temporary files that SQLite keeps for sorts and the like, of all clients together. Once it is reached, the
     /// statement whose files are the largest fails

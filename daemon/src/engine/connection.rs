@@ -17,6 +17,7 @@ use skylinedb::scope::canonical_database;
 use super::{
     cancel::Watch,
     error::{Error, Kind},
+    functions,
     policy::{Author, Policy},
     sqlite3::{self, memory, sigbus, vfs},
     temp_files::{TempFiles, TempUser},
@@ -242,6 +243,15 @@ impl GuardedConnection {
         })
     }
 
+    /// Lets go of the file that was attached last.
+    pub(super) fn detach_newest(&self) -> Result<(), Error> {
+        self.as_daemon(|sqlite| {
+            let newest = "SELECT name FROM pragma_database_list ORDER BY seq DESC LIMIT 1;";
+            let name: String = prepare_own(sqlite, newest)?.query_row([], |row| row.get(0))?;
+            sqlite.execute("DETACH ?1", [name]).map(drop)
+        })
+    }
+
     /// Makes the connection forget what an earlier client did: `last_insert_rowid()` and `changes()` begin at 0.
     pub(super) fn forget_last_client(&self) -> Result<(), Error> {
         sqlite3::forget_last_insert_rowid(&self.sqlite);
@@ -268,6 +278,8 @@ impl GuardedConnection {
         memory::install().map_err(|code| Error::internal(format_args!("setting SQLite's allocator (code {code})")))?;
         memory::set_limit(config.max_memory_bytes);
         vfs::register()?;
+        // The path is canonical, and attached files inherit the flag.
+        let flags = flags | OpenFlags::SQLITE_OPEN_NOFOLLOW;
         let sqlite = Connection::open_with_flags_and_vfs(&config.path, flags, vfs::NAME)?;
         sqlite.busy_timeout(BUSY_TIMEOUT)?;
         sqlite.set_prepared_statement_cache_capacity(CACHED_STATEMENTS);
@@ -289,6 +301,7 @@ impl GuardedConnection {
         };
         connection.policy.install(&connection.sqlite)?;
         connection.watch.install(&connection.sqlite, OPERATIONS_BETWEEN_LOOKS)?;
+        functions::install(&connection.sqlite, &connection.watch, limit(config.max_value_bytes))?;
         Ok(connection)
     }
 }

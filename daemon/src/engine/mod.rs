@@ -8,6 +8,7 @@ mod cancel;
 mod collector;
 mod connection;
 mod error;
+mod functions;
 mod lock_holders;
 mod meta;
 mod policy;
@@ -15,6 +16,7 @@ mod readers;
 mod result_code;
 mod run;
 mod sqlite3;
+mod sqlite3_function;
 mod statement;
 mod temp_files;
 #[cfg(test)]

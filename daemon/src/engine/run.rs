@@ -2,7 +2,7 @@
 
 use std::{cell::Cell, time::Duration};
 
-use rusqlite::{CachedStatement, Row, ffi};
+use rusqlite::{CachedStatement, Row, ffi, limits::Limit};
 
 use super::{
     bytecode,
@@ -75,6 +75,8 @@ pub(super) enum Nature {
     /// It only reads, and none of its operations can take long: it can be stopped after any of them.
     ShortRead,
 }
+/// What SQLite says of a value or a row that is longer than `SQLITE_LIMIT_LENGTH`.
+const TOO_BIG: &str = "string or blob too big";
 
 /// Why a statement did not run to its end.
 #[derive(Debug)]
@@ -205,7 +207,7 @@ fn run_prepared(
     }
     let changes_before = sqlite.total_changes();
     let temp_files = connection.temp_files.begin(prepared.readonly());
-    match step(connection, prepared, sink) {
+    match step_checked(connection, prepared, traits, sink) {
         Ok(()) => {}
         // VACUUM gives no sign of itself before it is run, and in a transaction it fails before it has done anything.
         Err(error)
@@ -364,6 +366,29 @@ fn parameter_names(prepared: &CachedStatement<'_>) -> String {
     if names.is_empty() { "none with a name".to_owned() } else { names.join(", ") }
 }
 
+/// Runs the statement to its end. A file that it attaches must be the one that was allowed.
+fn step_checked(
+    connection: &GuardedConnection,
+    prepared: &mut CachedStatement<'_>,
+    traits: &Traits,
+    sink: &mut dyn RowSink,
+) -> Result<(), Error> {
+    let denied = |reason| Error::of_code(ffi::SQLITE_AUTH, reason);
+    let Some(file) = traits.attached_file.as_ref().filter(|_| prepared.is_explain() == 0) else {
+        let outcome = step(connection, prepared, sink);
+        connection.policy.end_vacuum(outcome.is_ok());
+        return outcome;
+    };
+    let target = connection.policy.prepare_attach(file).map_err(denied)?;
+    step(connection, prepared, sink)?;
+    if let Err(reason) = target.check_opened() {
+        connection.detach_newest()?;
+        return Err(denied(reason));
+    }
+    target.keep();
+    Ok(())
+}
+
 fn step(
     connection: &GuardedConnection,
     prepared: &mut CachedStatement<'_>,
@@ -430,6 +455,10 @@ fn explain(connection: &GuardedConnection, error: Error, refusal: Option<(Refusa
     }
     match (error.sqlite_code & 0xff, connection.policy.take_findings().1, connection.watch.interruption()) {
         (ffi::SQLITE_INTERRUPT, _, Some(interruption)) => interruption.error(),
+        (ffi::SQLITE_TOOBIG, ..) if error.message == TOO_BIG => {
+            let limit = connection.sqlite.limit(Limit::SQLITE_LIMIT_LENGTH).unwrap_or_default();
+            Error { message: format!("{TOO_BIG}: the daemon allows {limit} bytes (--max-value-bytes)"), ..error }
+        }
         (ffi::SQLITE_AUTH, Some(reason), _) => Error { message: reason, ..error },
         // A PRAGMA or ATTACH that SQLite runs inside a statement fails with that statement's own code.
         (ffi::SQLITE_ERROR, Some(reason), _) => Error::of_code(ffi::SQLITE_AUTH, reason),

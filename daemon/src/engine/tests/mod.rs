@@ -4,6 +4,8 @@
 //! test waits for time to pass: only for answers.
 
 mod answers;
+#[cfg(unix)]
+mod attach;
 mod bounds;
 #[cfg(unix)]
 mod failed_commit;
