@@ -118,9 +118,11 @@ impl Facts {
         for Statement { sql, .. } in statements {
             // Before the text is looked at: if the schema changes meanwhile, that counts for nothing.
             let generation = self.schema.current();
+            if sql.len() > REMEMBERED_SQL_MAX_BYTES {
+                continue;
+            }
             let is_known = self.remembered().get(sql).is_some_and(|fact| fact.generation == generation);
             if !is_known
-                && sql.len() <= REMEMBERED_SQL_MAX_BYTES
                 && self.has_come_before(sql)
                 && let Some(nature) = run::nature(connection, sql)
             {
@@ -144,7 +146,9 @@ impl Facts {
 }
 
 fn route_of(remembered: &mut LruCache<String, Fact>, sql: &str, generation: u64) -> Route {
-    match remembered.get(sql) {
+    // To look a long text up takes as long as to read it.
+    let known = if sql.len() <= REMEMBERED_SQL_MAX_BYTES { remembered.get(sql) } else { None };
+    match known {
         Some(Fact { nature: Nature::Writes, .. }) => Route::Writer,
         Some(fact) if fact.nature == Nature::ShortRead && fact.generation == generation => Route::Now,
         None if begins_as_a_write(sql) => Route::Writer,

@@ -127,7 +127,7 @@ impl Readers {
                 Err(Stop::Failed(error)) => Err(error),
             }
         };
-        on_thread(reader, read).await.1
+        on_thread(reader, read).await
     }
 
     /// Runs one statement and hands its rows to a sink, which may make it wait.
@@ -151,7 +151,7 @@ impl Readers {
             connection.watch.end();
             outcome
         };
-        on_thread(reader, read).await.1
+        on_thread(reader, read).await
     }
 
     /// Opens a snapshot that a session holds.

@@ -76,18 +76,29 @@ impl Drop for Reader {
     }
 }
 
-/// Runs something on a reader, on a thread where waiting is allowed, and gives the reader back with the outcome; not after a
-/// panic. If nobody waits for the outcome any more, the reader goes back to the pool when the work has ended.
+/// Runs something on a reader, on a thread where waiting is allowed. The reader goes back to the pool there, when the work has
+/// ended: whether anything waits for the outcome, or takes it, does not matter.
 pub(super) async fn on_thread<T: Send + 'static>(
     reader: Reader,
     run: impl FnOnce(&GuardedConnection) -> Result<T, Error> + Send + 'static,
-) -> (Option<Reader>, Result<T, Error>) {
-    let work = tokio::task::spawn_blocking(move || {
-        if let Ok(outcome) = catch_unwind(AssertUnwindSafe(|| run(&reader))) {
-            return (Some(reader), outcome);
-        }
-        reader.discard();
-        (None, Err(Error::internal("reading (a panic)")))
-    });
-    work.await.unwrap_or_else(|_| (None, Err(super::super::shutting_down())))
+) -> Result<T, Error> {
+    let work = tokio::task::spawn_blocking(move || caught(reader, run).map(|(_, outcome)| outcome));
+    work.await.unwrap_or_else(|_| Err(super::super::shutting_down()))
+}
+
+/// As [`on_thread`], and gives the reader back if the work has succeeded and the outcome is taken.
+pub(super) async fn keeping<T: Send + 'static>(
+    reader: Reader,
+    run: impl FnOnce(&GuardedConnection) -> Result<T, Error> + Send + 'static,
+) -> Result<(Reader, T), Error> {
+    let work = tokio::task::spawn_blocking(move || caught(reader, run));
+    work.await.unwrap_or_else(|_| Err(super::super::shutting_down()))
+}
+
+fn caught<T>(reader: Reader, run: impl FnOnce(&GuardedConnection) -> Result<T, Error>) -> Result<(Reader, T), Error> {
+    if let Ok(outcome) = catch_unwind(AssertUnwindSafe(|| run(&reader))) {
+        return outcome.map(|outcome| (reader, outcome));
+    }
+    reader.discard();
+    Err(Error::internal("reading (a panic)"))
 }

@@ -14,7 +14,7 @@ use super::{
         statement::{Batch, BatchResult, Statement},
     },
     live::{LiveRead, LiveReads},
-    pool::{Reader, on_thread},
+    pool::{Reader, keeping},
     read_all, run_query,
 };
 
@@ -46,20 +46,20 @@ impl Snapshot {
         max_answer_bytes: usize,
         live: &LiveReads,
     ) -> Result<Self, Error> {
-        let (reader, revision) = on_thread(reader, |connection| {
+        let (reader, revision) = keeping(reader, |connection| {
             connection.run("BEGIN;")?;
             // BEGIN alone takes no snapshot; the first read does.
             meta::revision(&connection.sqlite)
         })
-        .await;
+        .await?;
         let held = Arc::new(HeldSnapshot {
-            reader: Mutex::new(reader),
+            reader: Mutex::new(Some(reader)),
             running: Mutex::default(),
             ended: OnceLock::new(),
             _permit: permit,
         });
         let live = live.snapshot(Arc::clone(&held));
-        Ok(Self { held, revision: revision?, max_answer_bytes, _live: live })
+        Ok(Self { held, revision, max_answer_bytes, _live: live })
     }
 
     /// The revision that the snapshot shows.

@@ -30,7 +30,7 @@ pub(super) fn cases() -> Vec<Case> {
         write("INSERT in random order", "INSERT INTO keyed SELECT hex(randomblob(16)), id FROM big").spoils(),
         write("CREATE TABLE AS", "CREATE TABLE copied AS SELECT a.*, b.body FROM big a, leafy b").interrupted(),
         write("UPSERT", "INSERT INTO keyed SELECT 'key' || (a.id % 20000), b.id FROM point a, point b WHERE 1 ON CONFLICT DO UPDATE SET n = excluded.n").interrupted(),
-        write("RETURNING with large rows", "INSERT INTO written(x) SELECT b FROM blob, (SELECT 1 UNION ALL SELECT 2) RETURNING x").refused(),
+        write("RETURNING with large rows", "INSERT INTO written(x) SELECT b FROM blob, (SELECT 1 UNION ALL SELECT 2) RETURNING x").stopped(),
         write("RETURNING of many rows", "UPDATE point SET name = name || id RETURNING *").spoils(),
         write("REPLACE", "REPLACE INTO big SELECT id, k, t || 'x' FROM big").spoils(),
         write("a chain of triggers", "INSERT INTO chain0 VALUES (1)").interrupted(),
