@@ -207,7 +207,11 @@ fn run_prepared(
     }
     let changes_before = sqlite.total_changes();
     let temp_files = connection.temp_files.begin(prepared.readonly());
-    match step_checked(connection, prepared, traits, sink) {
+    let outcome = step_checked(connection, prepared, traits, sink);
+    if access == Access::OutsideTransaction {
+        connection.policy.end_vacuum(outcome.is_ok());
+    }
+    match outcome {
         Ok(()) => {}
         // VACUUM gives no sign of itself before it is run, and in a transaction it fails before it has done anything.
         Err(error)
@@ -375,9 +379,7 @@ fn step_checked(
 ) -> Result<(), Error> {
     let denied = |reason| Error::of_code(ffi::SQLITE_AUTH, reason);
     let Some(file) = traits.attached_file.as_ref().filter(|_| prepared.is_explain() == 0) else {
-        let outcome = step(connection, prepared, sink);
-        connection.policy.end_vacuum(outcome.is_ok());
-        return outcome;
+        return step(connection, prepared, sink);
     };
     let target = connection.policy.prepare_attach(file).map_err(denied)?;
     step(connection, prepared, sink)?;

@@ -5,6 +5,9 @@ use rusqlite::ffi;
 
 use super::super::sqlite3_function::{Call, Failure};
 
+/// How much a search byte by byte may take, in comparisons: some µs.
+const PLAIN_MAX_COMPARISONS: usize = 1_024;
+
 /// `instr(haystack, needle)`: the place of the first occurrence, from 1, in characters; of a blob in a blob, in bytes.
 pub(super) fn instr(call: &Call<'_>) -> Result<(), Failure> {
     let kinds = [call.kind(0), call.kind(1)];
@@ -60,23 +63,48 @@ pub(super) fn replace(call: &Call<'_>) -> Result<(), Failure> {
         return Ok(());
     }
     let Some(replacement) = call.text(2) else { return Ok(()) };
+    // To prepare a search costs more than to search a short text.
+    if text.len().saturating_mul(pattern.len()) <= PLAIN_MAX_COMPARISONS {
+        let places = |from: usize| {
+            text[from..].windows(pattern.len()).position(|window| window == pattern).map(|offset| from + offset)
+        };
+        return replace_at(call, text, pattern.len(), replacement, places);
+    }
     let finder = memmem::Finder::new(pattern);
-    let count = finder.find_iter(text).count();
-    if count == 0 {
+    replace_at(call, text, pattern.len(), replacement, |from| finder.find(&text[from..]).map(|offset| from + offset))
+}
+
+/// Replaces so many bytes wherever `next` finds them from a place on.
+fn replace_at(
+    call: &Call<'_>,
+    text: &[u8],
+    length: usize,
+    replacement: &[u8],
+    next: impl Fn(usize) -> Option<usize>,
+) -> Result<(), Failure> {
+    let Some(first) = next(0) else {
         call.set_text(text);
         return Ok(());
+    };
+    let mut count = 0;
+    let mut place = Some(first);
+    while let Some(position) = place {
+        count += 1;
+        place = next(position + length);
     }
-    let length = (text.len() - count * pattern.len()).saturating_add(count.saturating_mul(replacement.len()));
-    if length > call.max_bytes() && replacement.len() > pattern.len() {
+    let bytes = (text.len() - count * length).saturating_add(count.saturating_mul(replacement.len()));
+    if bytes > call.max_bytes() && replacement.len() > length {
         return Err(Failure::TooBig);
     }
     let mut replaced = Vec::new();
-    replaced.try_reserve_exact(length).map_err(|_| Failure::NoMemory)?;
+    replaced.try_reserve_exact(bytes).map_err(|_| Failure::NoMemory)?;
     let mut copied = 0;
-    for position in finder.find_iter(text) {
+    place = Some(first);
+    while let Some(position) = place {
         replaced.extend_from_slice(&text[copied..position]);
         replaced.extend_from_slice(replacement);
-        copied = position + pattern.len();
+        copied = position + length;
+        place = next(copied);
     }
     replaced.extend_from_slice(&text[copied..]);
     call.set_text(&replaced);
