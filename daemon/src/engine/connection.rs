@@ -153,6 +153,15 @@ impl GuardedConnection {
         })
     }
 
+    /// Lets go of the file that was attached last.
+    pub(super) fn detach_newest(&self) -> Result<(), Error> {
+        self.as_daemon(|sqlite| {
+            let newest = "SELECT name FROM pragma_database_list ORDER BY seq DESC LIMIT 1;";
+            let name: String = prepare_own(sqlite, newest)?.query_row([], |row| row.get(0))?;
+            sqlite.execute("DETACH ?1", [name]).map(drop)
+        })
+    }
+
     /// Makes the connection forget what an earlier client did: `last_insert_rowid()` and `changes()` begin at 0.
     pub(super) fn forget_last_client(&self) -> Result<(), Error> {
         sqlite3::forget_last_insert_rowid(&self.sqlite);
@@ -161,7 +170,8 @@ impl GuardedConnection {
     }
 
     fn open(config: &Config, flags: OpenFlags) -> Result<Self, Error> {
-        let sqlite = Connection::open_with_flags(&config.path, flags)?;
+        // The path is canonical, and attached files inherit the flag.
+        let sqlite = Connection::open_with_flags(&config.path, flags | OpenFlags::SQLITE_OPEN_NOFOLLOW)?;
         sqlite.busy_timeout(BUSY_TIMEOUT)?;
         sqlite.set_prepared_statement_cache_capacity(CACHED_STATEMENTS);
         sqlite.set_limit(Limit::SQLITE_LIMIT_LENGTH, limit(config.max_value_bytes))?;

@@ -139,7 +139,11 @@ fn run_prepared(
         connection.policy.set_author(Author::Vacuum);
     }
     let changes_before = sqlite.total_changes();
-    match step(prepared, sink) {
+    let outcome = step_checked(connection, prepared, traits, sink);
+    if access == Access::OutsideTransaction {
+        connection.policy.end_vacuum(outcome.is_ok());
+    }
+    match outcome {
         Ok(()) => {}
         // VACUUM gives no sign of itself before it is run, and in a transaction it fails before it has done anything.
         Err(error)
@@ -329,6 +333,27 @@ fn parameter_index(prepared: &CachedStatement<'_>, name: &str) -> Result<Option<
 fn parameter_names(prepared: &CachedStatement<'_>) -> String {
     let names: Vec<_> = (1..=prepared.parameter_count()).filter_map(|index| prepared.parameter_name(index)).collect();
     if names.is_empty() { "none with a name".to_owned() } else { names.join(", ") }
+}
+
+/// Runs the statement to its end. A file that it attaches must be the one that was allowed.
+fn step_checked(
+    connection: &GuardedConnection,
+    prepared: &mut CachedStatement<'_>,
+    traits: &Traits,
+    sink: &mut dyn RowSink,
+) -> Result<(), Error> {
+    let denied = |reason| Error::of_code(ffi::SQLITE_AUTH, reason);
+    let Some(file) = traits.attached_file.as_ref().filter(|_| prepared.is_explain() == 0) else {
+        return step(prepared, sink);
+    };
+    let target = connection.policy.prepare_attach(file).map_err(denied)?;
+    step(prepared, sink)?;
+    if let Err(reason) = target.check_opened() {
+        connection.detach_newest()?;
+        return Err(denied(reason));
+    }
+    target.keep();
+    Ok(())
 }
 
 fn step(prepared: &mut CachedStatement<'_>, sink: &mut dyn RowSink) -> Result<(), Error> {

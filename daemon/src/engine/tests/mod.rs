@@ -3,6 +3,8 @@
 //! A group is made by holding the writer with a transaction while batches go into its queue ([`Engine::together`]), and no
 //! test waits for time to pass: only for answers.
 
+#[cfg(unix)]
+mod attach;
 mod bounds;
 #[cfg(unix)]
 mod failed_commit;

@@ -4,8 +4,10 @@
 //! Connections are shared by all clients. So whatever would stay behind on one is refused: transactions across batches,
 //! connection settings, temporary tables, attached files outside the allowed folders.
 
+mod attach;
+
 use std::{
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -13,6 +15,8 @@ use rusqlite::{
     Connection, ffi,
     hooks::{AuthAction, AuthContext, Authorization},
 };
+
+pub(super) use attach::Target;
 
 /// The tables of the daemon itself, which clients may read but not change.
 const OWN_TABLES: [&str; 2] = ["skylinedb_meta", "skylinedb_requests"];
@@ -65,9 +69,6 @@ const SETTINGS: &[&str] = &[
 /// PRAGMAs that change the database as a statement does, inside the batch's transaction.
 const WRITING_PRAGMAS: &[&str] = &["application_id", "incremental_vacuum", "optimize", "user_version"];
 
-/// How the names end of what SQLite keeps beside a database (<https://sqlite.org/tempfiles.html>).
-const SIDE_FILES: [&str; 3] = ["-wal", "-shm", "-journal"];
-
 /// Functions that would reach out of the database or tell one client what others did.
 const REFUSED_FUNCTIONS: &[(&str, &str)] = &[
     ("load_extension", "loading extensions is not allowed"),
@@ -88,6 +89,8 @@ pub(super) struct Traits {
     pub(super) outside_transaction: bool,
     /// Attaches or detaches a file, which must be let go of after the batch.
     pub(super) attaches: bool,
+    /// The file that it attaches.
+    pub(super) attached_file: Option<String>,
     /// Sets `PRAGMA defer_foreign_keys`, which must not reach beyond the batch.
     pub(super) defers_foreign_keys: bool,
     /// Writes, though SQLite may take it for a read (`PRAGMA optimize`, which runs ANALYZE inside).
@@ -115,6 +118,8 @@ struct State {
     attach_folders: Vec<PathBuf>,
     traits: Traits,
     denial: Option<String>,
+    /// The file that a VACUUM INTO writes, and whether SQLite has opened it.
+    vacuum_target: Option<(Target, bool)>,
     /// Whether a client has set `PRAGMA defer_foreign_keys`, which it is as soon as that is compiled: a statement that fails
     /// later, or before it has begun, has set it as well.
     defers_foreign_keys: bool,
@@ -128,6 +133,7 @@ impl Policy {
             attach_folders: attach_folders.to_vec(),
             traits: Traits::default(),
             denial: None,
+            vacuum_target: None,
             defers_foreign_keys: false,
         })))
     }
@@ -152,6 +158,21 @@ impl Policy {
         (std::mem::take(&mut state.traits), state.denial.take())
     }
 
+    /// Looks at the file that a statement is about to attach, or makes it.
+    pub(super) fn prepare_attach(&self, filename: &str) -> Result<Target, String> {
+        let folders = self.state().attach_folders.clone();
+        Target::prepare(filename, &folders)
+    }
+
+    /// Keeps the file that a VACUUM INTO has written; one that it has made and not written is removed.
+    pub(super) fn end_vacuum(&self, is_written: bool) {
+        if let Some((target, _)) = self.state().vacuum_target.take()
+            && is_written
+        {
+            target.keep();
+        }
+    }
+
     /// Whether foreign keys have been deferred since this was asked last.
     pub(super) fn take_deferral(&self) -> bool {
         std::mem::take(&mut self.state().defers_foreign_keys)
@@ -166,11 +187,7 @@ impl State {
     fn authorize(&mut self, context: &AuthContext<'_>) -> Authorization {
         let verdict = match self.author {
             Author::Daemon => Ok(()),
-            Author::Vacuum => match context.action {
-                AuthAction::Attach { filename: "" } => Ok(()),
-                AuthAction::Attach { filename } => self.attach(filename),
-                _ => Ok(()),
-            },
+            Author::Vacuum => self.judge_vacuum(context.action),
             Author::Client => self.judge(context),
         };
         match verdict {
@@ -212,7 +229,12 @@ impl State {
                 self.traits.defines = Some(table_name.to_owned());
                 Ok(())
             }
-            AuthAction::Attach { filename } => self.attach(filename),
+            AuthAction::Attach { filename } => {
+                attach::check_name(filename, &self.attach_folders)?;
+                self.traits.attaches = true;
+                self.traits.attached_file = Some(filename.to_owned());
+                Ok(())
+            }
             AuthAction::Detach { .. } => {
                 self.traits.attaches = true;
                 Ok(())
@@ -235,36 +257,22 @@ impl State {
         }
     }
 
-    fn attach(&mut self, filename: &str) -> Result<(), String> {
-        let refused = |why: &str| Err(format!("the file {filename:?} may not be attached or written: {why}"));
-        // A name that SQLite would take apart as a URI could carry parameters, and :memory: would be nobody's.
-        if filename.is_empty()
-            || filename.starts_with(':')
-            || filename.get(..5).is_some_and(|s| s.eq_ignore_ascii_case("file:"))
-        {
-            return refused("give its absolute path as a literal");
+    /// VACUUM compiles statements of its own while it runs. It attaches a nameless file, or the one of INTO; the next
+    /// action comes when that is open and before anything is written to it.
+    fn judge_vacuum(&mut self, action: AuthAction<'_>) -> Result<(), String> {
+        match (action, &mut self.vacuum_target) {
+            (AuthAction::Attach { filename: "" }, _) => Ok(()),
+            (AuthAction::Attach { filename }, _) => {
+                self.vacuum_target = Some((Target::prepare(filename, &self.attach_folders)?, false));
+                Ok(())
+            }
+            (_, Some((target, is_checked @ false))) => {
+                target.check_opened()?;
+                *is_checked = true;
+                Ok(())
+            }
+            _ => Ok(()),
         }
-        let path = Path::new(filename);
-        // Windows has more than one name for a file: a short one, and those with dots and blanks at the end.
-        let real = path.canonicalize().or_else(|_| std::path::absolute(path)).unwrap_or_default();
-        let name = real.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
-        if cfg!(windows) && name.contains(':') {
-            return refused("the name is that of a stream in a file");
-        }
-        // An empty log takes a database's pages, and the commits that follow are lost with them.
-        if SIDE_FILES.iter().any(|suffix| name.ends_with(suffix)) {
-            return refused("the name is that of a file that SQLite keeps beside a database");
-        }
-        let folder = path.parent().and_then(|folder| folder.canonicalize().ok());
-        // A last component that is a link could lead anywhere.
-        if !path.is_absolute() || path.is_symlink() || folder.is_none() {
-            return refused("it must be an absolute path in an existing folder, and not a link");
-        }
-        if !folder.is_some_and(|folder| self.attach_folders.iter().any(|allowed| folder.starts_with(allowed))) {
-            return refused("its folder is not allowed; start the daemon with --allow-attach FOLDER");
-        }
-        self.traits.attaches = true;
-        Ok(())
     }
 
     fn pragma(&mut self, name: &str, value: Option<&str>, database: Option<&str>) -> Result<(), String> {
@@ -303,6 +311,8 @@ impl State {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use rusqlite::Connection;
 
     use super::*;
@@ -388,7 +398,8 @@ mod tests {
         let (connection, policy) = connection(Author::Client, std::slice::from_ref(&allowed));
         let attach = |path: &Path| connection.prepare(&format!("ATTACH '{}' AS x", path.display())).is_ok();
         assert!(attach(&allowed.join("other.db")));
-        assert!(policy.take_findings().0.attaches);
+        assert_eq!(policy.take_findings().0.attached_file, allowed.join("other.db").to_str().map(str::to_owned));
+        assert!(!allowed.join("other.db").exists(), "compiling alone made the file");
         assert!(!attach(&folder.path().join("../other.db")));
         let reason = policy.take_findings().1.unwrap_or_default();
         assert!(reason.contains("--allow-attach"), "{reason}");
