@@ -12,6 +12,7 @@ use skylinedb::scope::canonical_database;
 use super::{
     cancel::Watch,
     error::{Error, Kind},
+    functions,
     policy::{Author, Policy},
     sqlite3,
 };
@@ -181,6 +182,7 @@ impl GuardedConnection {
         let connection = Self { sqlite, policy: Policy::new(&config.attach_folders), watch: Watch::default() };
         connection.policy.install(&connection.sqlite)?;
         connection.watch.install(&connection.sqlite)?;
+        functions::install(&connection.sqlite, &connection.watch, limit(config.max_value_bytes))?;
         Ok(connection)
     }
 }

@@ -6,12 +6,14 @@
 mod cancel;
 mod connection;
 mod error;
+mod functions;
 mod meta;
 mod policy;
 mod readers;
 mod result_code;
 mod run;
 mod sqlite3;
+mod sqlite3_function;
 mod statement;
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,6 @@
 //! Runs one statement on a connection: compile, bind, step, hand over the rows.
 
-use rusqlite::{CachedStatement, Row, ffi};
+use rusqlite::{CachedStatement, Row, ffi, limits::Limit};
 
 use super::{
     connection::GuardedConnection,
@@ -46,6 +46,9 @@ pub(super) enum Access {
 
 /// How VACUUM refuses to run in a transaction. Nothing else tells what the statement is.
 const VACUUM_IN_TRANSACTION: &str = "cannot VACUUM from within a transaction";
+
+/// What SQLite says of a value or a row that is longer than `SQLITE_LIMIT_LENGTH`.
+const TOO_BIG: &str = "string or blob too big";
 
 /// Makes SQLite see whether its schema is that of the file, and gives no row.
 const LOOK_AT_SCHEMA: &str = "SELECT 1 FROM sqlite_schema LIMIT 0;";
@@ -390,6 +393,10 @@ fn describe(statement: &rusqlite::Statement<'_>) -> Vec<Column> {
 fn explain(connection: &GuardedConnection, error: Error) -> Error {
     match (error.sqlite_code & 0xff, connection.policy.take_findings().1, connection.watch.interruption()) {
         (ffi::SQLITE_INTERRUPT, _, Some(interruption)) => interruption.error(),
+        (ffi::SQLITE_TOOBIG, ..) if error.message == TOO_BIG => {
+            let limit = connection.sqlite.limit(Limit::SQLITE_LIMIT_LENGTH).unwrap_or_default();
+            Error { message: format!("{TOO_BIG}: the daemon allows {limit} bytes (--max-value-bytes)"), ..error }
+        }
         (ffi::SQLITE_AUTH, Some(reason), _) => Error { message: reason, ..error },
         // A PRAGMA or ATTACH that SQLite runs inside a statement fails with that statement's own code.
         (ffi::SQLITE_ERROR, Some(reason), _) => Error::of_code(ffi::SQLITE_AUTH, reason),

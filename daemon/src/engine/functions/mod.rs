@@ -1,0 +1,46 @@
+//! The daemon's versions of SQL functions that would take seconds inside one instruction of SQLite, where nothing can end
+//! them: searching that takes the product of two lengths, and JSON functions that go through a document again and again.
+//!
+//! Each gives what SQLite's own gives, byte for byte: an index over `replace(a, b, c)` is also read and written by other
+//! programs. Each is linear, asks whether its statement is to end, or refuses what would take too long.
+
+mod json;
+mod like;
+#[cfg(test)]
+mod tests;
+mod text;
+mod trim;
+
+use rusqlite::Connection;
+
+use super::{
+    cancel::Watch,
+    sqlite3_function::{Call, Failure, Nature, create},
+};
+
+/// Shorter arguments are through in less time than it takes to look whether the statement is to end.
+const LOOKED_AT_FROM_BYTES: usize = 1 << 20;
+
+/// Installs the functions on a connection whose statements this watch ends.
+pub(super) fn install(connection: &Connection, watch: &Watch, max_value_bytes: i32) -> rusqlite::Result<()> {
+    let with_watch = |function: fn(&Call<'_>) -> Result<(), Failure>| {
+        let watch = watch.clone();
+        move |call: &Call<'_>| {
+            if (0..call.len()).any(|index| call.byte_length(index) >= LOOKED_AT_FROM_BYTES) && watch.is_over().is_some()
+            {
+                return Err(Failure::Interrupted);
+            }
+            function(call)
+        }
+    };
+    create(connection, c"instr", 2, Nature::Plain, with_watch(text::instr))?;
+    create(connection, c"replace", 3, Nature::Plain, with_watch(text::replace))?;
+    create(connection, c"unhex", 2, Nature::Plain, with_watch(text::unhex))?;
+    for arguments in [1, 2] {
+        create(connection, c"trim", arguments, Nature::Plain, with_watch(trim::trim))?;
+        create(connection, c"ltrim", arguments, Nature::Plain, with_watch(trim::ltrim))?;
+        create(connection, c"rtrim", arguments, Nature::Plain, with_watch(trim::rtrim))?;
+    }
+    like::install(connection, watch)?;
+    json::install(connection, max_value_bytes)
+}
