@@ -111,7 +111,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "BYTES", default_value = "16777216", help_heading = LIMITS)]
     pub(crate) max_answer_bytes: NonZeroUsize,
     /// Length of one text, blob or row in the database
-    #[arg(long, value_name = "BYTES", default_value = "1000000000", value_parser = at_least::<65_536>, help_heading = LIMITS)]
+    #[arg(long, value_name = "BYTES", default_value = "67108864", value_parser = at_least::<65_536>, help_heading = LIMITS)]
     pub(crate) max_value_bytes: NonZeroUsize,
 
     /// How long a session's write transaction may wait for its next request
