@@ -21,9 +21,9 @@ use std::{
 use hoarders::{HOARDERS, Hoarder, Rounds};
 use support::{Daemon, MIB};
 
-/// What the daemon may have in RAM at most, and what of it is not backed by files.
-const PEAK_RSS_BYTES: u64 = 2_048 * MIB as u64;
-const PEAK_ANONYMOUS_BYTES: u64 = 2_048 * MIB as u64;
+/// What the daemon may have in RAM at most, and what of it is not backed by files: docs/reliability.md, "Memory".
+const PEAK_RSS_BYTES: u64 = 2_560 * MIB as u64;
+const PEAK_ANONYMOUS_BYTES: u64 = 2_560 * MIB as u64;
 
 /// A daemon that has taken so much is killed: the machine should survive the test.
 const KILL_BYTES: u64 = 3_072 * MIB as u64;

@@ -42,6 +42,9 @@ const PATIENCE: Duration = Duration::from_secs(4);
 /// What the bystanders of [`PROTECTED`] may wait.
 const P99: Duration = Duration::from_millis(500);
 const MAX: Duration = Duration::from_secs(2);
+/// The same where each change of the schema has every connection read 10,000 tables again, some 20 ms in an optimised build.
+const P99_OF_LARGE_SCHEMA: Duration = Duration::from_secs(4);
+const MAX_OF_LARGE_SCHEMA: Duration = Duration::from_secs(6);
 const PROTECTED: [Kind; 5] = [Kind::Ping, Kind::Health, Kind::Read, Kind::UnaryRead, Kind::NewRead];
 
 /// How long the daemon may work on for a request that it has answered.
@@ -120,9 +123,13 @@ fn a_daemon_that_a_statement_keeps_busy_ends_in_time() {
 /// What is wrong with this outcome.
 fn judge(case: &Case, report: &Report) -> Vec<String> {
     let mut failures: Vec<String> = report.failure.iter().cloned().collect();
+    let (p99_limit, max_limit) = match case.tables {
+        Tables::Common => (P99, MAX),
+        Tables::TenThousand => (P99_OF_LARGE_SCHEMA, MAX_OF_LARGE_SCHEMA),
+    };
     for kind in PROTECTED {
         let figures = report.of(kind);
-        if figures.percentile(99) > P99 || figures.max() > MAX {
+        if figures.percentile(99) > p99_limit || figures.max() > max_limit {
             let (p99, max) = (ms(figures.percentile(99)), ms(figures.max()));
             failures.push(format!("{kind:?} took {p99} ms (p99), {max} ms (max)"));
         }
