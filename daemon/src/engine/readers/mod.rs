@@ -197,6 +197,7 @@ fn read_all(
 }
 
 fn read(connection: &GuardedConnection, statement: &Statement, budget: &mut Budget) -> Result<StatementResult, Error> {
+    budget.add_statement()?;
     let mut collector = Collector::new(budget);
     run::run(connection, statement, Access::Read, &mut collector).map_err(failure)?;
     Ok(collector.into_result(StatementResult::default()))
