@@ -21,7 +21,7 @@ use std::{
 use hoarders::{HOARDERS, Hoarder, Rounds};
 use support::{Daemon, MIB};
 
-/// What the daemon may have in RAM at most, and what of it is not backed by files: docs/reliability.md, "Memory".
+/// What the daemon may have in RAM at most here, and what of it is not backed by files: docs/reliability.md, "Memory".
 const PEAK_RSS_BYTES: u64 = 2_560 * MIB as u64;
 const PEAK_ANONYMOUS_BYTES: u64 = 2_560 * MIB as u64;
 

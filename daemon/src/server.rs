@@ -18,6 +18,9 @@ use crate::{
     transport::{self, Access},
 };
 
+/// A request of health or reflection: a name. They are not counted among the messages under way.
+const SMALL_MESSAGE_BYTES: usize = 4 << 10;
+
 type SkylineDb = SkylineDbServiceServer<Service>;
 
 /// Runs the daemon until it is told to end.
@@ -66,9 +69,9 @@ async fn serve(
 
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<SkylineDb>().await;
-    let others = Routes::new(health_service)
-        .add_service(reflection().build_v1()?)
-        .add_service(reflection().build_v1alpha()?)
+    let others = Routes::new(health_service.max_decoding_message_size(SMALL_MESSAGE_BYTES))
+        .add_service(reflection().build_v1()?.max_decoding_message_size(SMALL_MESSAGE_BYTES))
+        .add_service(reflection().build_v1alpha()?.max_decoding_message_size(SMALL_MESSAGE_BYTES))
         .prepare();
 
     tracing::info!("IPC server listening");

@@ -23,6 +23,7 @@ pub(super) struct Budget {
     /// What the answers of all batches may take together, and the part of this one.
     answers: Half,
     hold: Hold,
+    statements: usize,
 }
 
 /// Rows kept in memory, within the budget that all statements of a batch share.
@@ -34,7 +35,19 @@ pub(super) struct Collector<'b> {
 
 impl Budget {
     pub(super) fn new(connection: &GuardedConnection, max_bytes: usize) -> Self {
-        Self { max_bytes, left_bytes: max_bytes, answers: connection.answers.clone(), hold: Hold::default() }
+        Self {
+            max_bytes,
+            left_bytes: max_bytes,
+            answers: connection.answers.clone(),
+            hold: Hold::default(),
+            statements: 0,
+        }
+    }
+
+    /// Counts the result of one more statement, which need not have rows.
+    pub(super) fn add_statement(&mut self) -> Result<(), Error> {
+        self.statements += 1;
+        self.count()
     }
 
     /// How much memory the rows take.
@@ -44,9 +57,22 @@ impl Budget {
 
     /// The answer's part of the ledger.
     pub(super) fn into_hold(mut self) -> Hold {
-        let used_bytes = self.used_bytes();
-        self.hold.shrink_to(used_bytes);
+        self.hold.shrink_to(self.memory_bytes());
         self.hold
+    }
+
+    fn memory_bytes(&self) -> usize {
+        self.used_bytes() + self.statements * size_of::<StatementResult>()
+    }
+
+    fn count(&mut self) -> Result<(), Error> {
+        let bytes = self.memory_bytes();
+        if bytes <= FREE_BYTES || bytes <= self.hold.bytes() {
+            return Ok(());
+        }
+        // Twice as much each time, so that the ledger is asked seldom.
+        let wanted = bytes.next_power_of_two().max(STEP_BYTES);
+        self.answers.try_grow(&mut self.hold, wanted).or_else(|_| self.answers.try_grow(&mut self.hold, bytes))
     }
 
     /// Makes so many bytes the whole, because the rows that came after them are not kept.
@@ -73,23 +99,18 @@ impl<'b> Collector<'b> {
             Error::new(
                 Kind::Exhausted,
                 "ANSWER_TOO_LARGE",
-                "the rows of the answer are larger than the daemon allows for one message (--max-answer-bytes); read them \
+                "the rows and columns of the answer are larger than the daemon allows for one message (--max-answer-bytes); read them \
                  with Query, which streams them",
             )
         })?;
-        let used_bytes = self.budget.used_bytes();
-        if used_bytes > FREE_BYTES && used_bytes > self.budget.hold.bytes() {
-            // Twice as much each time, so that the ledger is asked seldom.
-            let wanted = used_bytes.next_power_of_two().max(STEP_BYTES);
-            let Budget { answers, hold, .. } = &mut *self.budget;
-            answers.try_grow(hold, wanted).or_else(|_| answers.try_grow(hold, used_bytes))?;
-        }
-        Ok(())
+        self.budget.count()
     }
 }
 
 impl RowSink for Collector<'_> {
     fn columns(&mut self, columns: Vec<Column>) -> Result<(), Error> {
+        let names = columns.iter().map(|column| column.name.len() + column.declared_type.len());
+        self.take(names.sum::<usize>() + columns.len() * size_of::<Column>())?;
         self.columns = columns;
         Ok(())
     }

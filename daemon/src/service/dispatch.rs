@@ -67,7 +67,7 @@ impl Dispatch {
             Err(_) => Status::from(Error::internal("answering a call (a panic)")).into_http(),
         };
         match Status::from_header_map(response.headers()) {
-            Some(status) if matches!(status.code(), Code::OutOfRange | Code::Internal) => {
+            Some(status) if is_own && matches!(status.code(), Code::OutOfRange | Code::Internal) => {
                 in_own_words(status, self.max_message_bytes).into_http()
             }
             _ => response.map(|body| Body::new(SentBody::new(body, call))),

@@ -81,7 +81,8 @@ impl OneChunk {
         let mut chunk = Self::default();
         let outcome = reads.query(statement, cancel, is_last, &mut chunk)?;
         Some(outcome.and_then(|()| {
-            messages::count_made(chunk.chunk.rows.len_bytes())?;
+            let bytes = chunk.chunk.rows.len_bytes();
+            messages::count_made(bytes, bytes)?;
             Ok(chunk.chunk)
         }))
     }

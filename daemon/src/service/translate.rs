@@ -81,7 +81,7 @@ pub(super) fn answer(answer: Result<Answer, Error>) -> Result<proto::ExecuteResp
     match answer? {
         Answer::Fresh(result) => Ok(execute_response(result)),
         Answer::Replayed(stored) => {
-            messages::count_made(stored.len())?;
+            messages::count_made(2 * stored.len(), stored.len())?;
             let decode = || proto::ExecuteResponse::decode(stored.as_slice());
             let mut response = messages::off_the_runtime(stored.len(), decode)
                 .map_err(|error| Error::internal(format_args!("reading a stored answer: {error}")))?;

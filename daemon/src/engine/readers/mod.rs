@@ -232,6 +232,7 @@ fn try_read_all(
         if let Some(interruption) = connection.watch.is_over() {
             return Err(Stop::Failed(interruption.error().at(index)));
         }
+        budget.add_statement().map_err(|error| Stop::Failed(error.at(index)))?;
         let used_bytes = budget.used_bytes();
         let mut collector = Collector::new(&mut budget);
         let ran = run::run(connection, statement, Access::Read, &mut collector);

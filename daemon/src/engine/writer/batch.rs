@@ -199,6 +199,7 @@ fn statement(
     if let Some(interruption) = connection.watch.is_over() {
         return Err(Stop::Failed(interruption.error().at(index)));
     }
+    progress.budget.add_statement().map_err(|error| Stop::Failed(error.at(index)))?;
     let mut collector = Collector::new(&mut progress.budget);
     let ran = run::run(connection, &batch.statements[index], terms.access, &mut collector);
     match ran {

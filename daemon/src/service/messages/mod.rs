@@ -55,8 +55,10 @@ struct State {
     /// Large messages that were received, and where they stand among the others.
     large: VecDeque<(u64, Large)>,
     arrival: Arrival,
-    /// For answers that were made and are not with the connection yet.
-    made: Hold,
+    /// For answers that were made and are not with the connection yet: their length, and their parts of the ledger.
+    made: VecDeque<(usize, Hold)>,
+    /// What the connection has got of them.
+    sent_bytes: usize,
     /// Large answers that are encoded, in the order of those that stand for them.
     encoded: VecDeque<Bytes>,
     /// Counted bytes that the connection has.
@@ -93,7 +95,8 @@ impl Call {
         let state = State {
             large: VecDeque::new(),
             arrival: Arrival::default(),
-            made: Hold::default(),
+            made: VecDeque::new(),
+            sent_bytes: 0,
             encoded: VecDeque::new(),
             sending_bytes: 0,
             has_more: false,
@@ -110,6 +113,31 @@ impl Call {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn made_bytes(&self) -> usize {
+        self.made.iter().map(|(_, hold)| hold.bytes()).sum()
+    }
+
+    /// The parts of answers that so many more bytes bring to their end: they are encoded now, and what they took before is free.
+    /// Which of a session's answers it is does not matter: in the end each has been sent.
+    fn hold_for(&mut self, bytes: usize) -> Hold {
+        let mut held = Hold::default();
+        self.sent_bytes += bytes;
+        while let Some((encoded_bytes, _)) = self.made.front()
+            && *encoded_bytes <= self.sent_bytes
+            && let Some((encoded_bytes, mut hold)) = self.made.pop_front()
+        {
+            self.sent_bytes -= encoded_bytes;
+            hold.shrink_to(encoded_bytes);
+            held.merge(hold);
+        }
+        if self.made.is_empty() {
+            self.sent_bytes = 0;
+        }
+        held
     }
 }
 
@@ -134,21 +162,22 @@ pub(super) fn put_arrival(arrival: Arrival) {
 }
 
 /// Takes note that an answer was made that has this part, and so many bytes when it is encoded.
-pub(super) fn made(mut hold: Hold, encoded_bytes: usize) {
-    hold.shrink_to(encoded_bytes);
-    let _ = CALL.try_with(|call| call.state().made.merge(hold));
+pub(super) fn made(hold: Hold, encoded_bytes: usize) {
+    if hold.bytes() > 0 {
+        let _ = CALL.try_with(|call| call.state().made.push_back((encoded_bytes, hold)));
+    }
 }
 
 /// Counts an answer that was made, and is not counted yet.
-pub(super) fn count_made(encoded_bytes: usize) -> Result<(), Error> {
+pub(super) fn count_made(memory_bytes: usize, encoded_bytes: usize) -> Result<(), Error> {
     let Ok(ledger) = CALL.try_with(|call| call.ledger().clone()) else { return Ok(()) };
-    made(ledger.answers.try_hold(encoded_bytes)?, encoded_bytes);
+    made(ledger.answers.try_hold(memory_bytes)?, encoded_bytes);
     Ok(())
 }
 
 /// How much of the answers that were made is not with the connection yet.
 pub(super) fn made_bytes() -> usize {
-    CALL.try_with(|call| call.state().made.bytes()).unwrap_or_default()
+    CALL.try_with(|call| call.state().made_bytes()).unwrap_or_default()
 }
 
 /// Does some work that takes time in proportion to this. If that is long, the runtime's other work goes on meanwhile.

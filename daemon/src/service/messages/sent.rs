@@ -51,7 +51,7 @@ impl SentBody {
             large = Some(encoded);
         }
         let mut counted = |bytes: Bytes| {
-            let hold = state.made.split(bytes.len());
+            let hold = state.hold_for(bytes.len());
             if hold.bytes() == 0 {
                 return bytes;
             }

@@ -86,7 +86,7 @@ impl Call {
     fn untaken_bytes(&self, patience: Duration) -> Option<usize> {
         let state = self.state();
         let is_untaken = state.has_more || state.sending_bytes > 0;
-        (is_untaken && state.taken.elapsed() >= patience).then(|| state.made.bytes() + state.sending_bytes)
+        (is_untaken && state.taken.elapsed() >= patience).then(|| state.made_bytes() + state.sending_bytes)
     }
 
     fn end(&self, bytes: usize) {
