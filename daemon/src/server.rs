@@ -105,7 +105,7 @@ async fn serve(
 /// Ends the daemon once nothing but errors can be answered any more.
 async fn fail_with_database(lifecycle: &Lifecycle, database: &Database) {
     tokio::select! {
-        error = database.failure() => lifecycle.fail(&error.message),
+        error = database.failure() => lifecycle.fail(&error.to_string()),
         reason = database.failed() => lifecycle.fail(&reason),
         () = lifecycle.closing().cancelled() => {}
     }

@@ -5,6 +5,7 @@ use std::path::Path;
 
 /// What is known of the processes that hold a database's locks.
 #[derive(Debug, PartialEq, Eq)]
+#[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "other systems do not tell"))]
 pub(super) enum Holders {
     /// These keep others from writing: each with its PID and its program's name.
     Writing(String),

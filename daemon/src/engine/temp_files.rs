@@ -1,6 +1,8 @@
 //! What SQLite's temporary files take on disk: sorts, ephemeral tables, statement journals, VACUUM's copy. SQLite has no
 //! limit for them, so the VFS shim (`sqlite3/vfs.rs`) counts them here, and the largest user fails when they are too many.
 
+#![cfg_attr(windows, allow(clippy::missing_const_for_thread_local, reason = "they are const; it is mistaken"))]
+
 use std::{
     cell::RefCell,
     sync::{

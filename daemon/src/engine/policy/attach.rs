@@ -201,6 +201,7 @@ mod windows {
         }
 
         /// The statement has succeeded.
+        #[allow(clippy::unused_self, reason = "as on Unix")]
         pub(in crate::engine) fn keep(self) {}
     }
 }

@@ -4,6 +4,8 @@
 //!
 //! Only a client's statement is ever refused, while its [`Allowance`] is on. The daemon's own are not: ROLLBACK must work.
 
+#![cfg_attr(windows, allow(clippy::missing_const_for_thread_local, reason = "they are const; it is mistaken"))]
+
 use std::{
     alloc::{Layout, alloc, dealloc, realloc},
     cell::{Cell, RefCell},

@@ -109,6 +109,7 @@ fn end() -> ! {
             "the -shm file of the database was truncated by another program while the daemon had it open (DATABASE_TRUNCATED); \
              the daemon ends without touching the database again: the next start recovers every commit from the write-ahead log"
         );
+        crate::logging::flush();
     });
     std::process::exit(1)
 }

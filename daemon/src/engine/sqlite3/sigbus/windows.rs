@@ -4,6 +4,7 @@ use rusqlite::ffi;
 
 use super::super::error::Error;
 
+#[allow(clippy::unnecessary_wraps, reason = "as on Unix")]
 pub(in super::super) const fn check() -> Result<(), Error> {
     Ok(())
 }
