@@ -69,7 +69,7 @@ impl Queue {
     }
 
     /// Has the thread open the log anew.
-    #[cfg(unix)]
+    #[cfg(any(unix, test))]
     pub(super) fn reopen(&self) {
         self.state().must_reopen = true;
         self.changed.notify_all();
