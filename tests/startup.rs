@@ -4,7 +4,7 @@ mod support;
 
 use std::fs;
 
-use support::{Builder, Daemon, Folder, endpoint_exists, run, wait_until};
+use support::{Daemon, Folder, endpoint_exists, run, wait_until};
 
 #[test]
 fn the_default_database_is_data_db_in_the_working_directory() {
@@ -57,7 +57,7 @@ fn a_new_database_and_what_lies_beside_it_are_for_the_owner_alone_unless_an_opti
     use std::os::unix::fs::PermissionsExt;
 
     for (arguments, expected) in [([].as_slice(), 0o600), (&["--database-mode", "0664"], 0o664)] {
-        let mut daemon = arguments.iter().copied().fold(Daemon::builder(), Builder::arg).start();
+        let mut daemon = arguments.iter().copied().fold(Daemon::builder(), support::Builder::arg).start();
         daemon.execute("CREATE TABLE t(x)");
         for file in ["data.db", "data.db-wal", "data.db-shm"] {
             let found = fs::metadata(daemon.folder().path().join(file)).expect("a file");
