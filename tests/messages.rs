@@ -73,11 +73,11 @@ async fn what_is_empty_cannot_fill_the_memory() {
     let ping = proto::session_request::Request::Ping(proto::PingRequest::default());
     session.send(&proto::SessionRequest { id: 8, request: Some(ping), ..Default::default() }.encode_to_vec()).await;
     let mut answers = session.answer().await;
-    let (too_large, pong) = (answers.message().await, answers.message().await);
+    let (too_large, answered) = (answers.message().await, answers.message().await);
     assert_eq!(too_large.id, 7);
     let Some(proto::session_response::Response::Error(error)) = too_large.response else { panic!("{too_large:?}") };
     assert_eq!(error.reason, "TOO_MANY_VALUES");
-    assert!(matches!(pong.response, Some(proto::session_response::Response::Ping(_))), "{pong:?}");
+    assert!(matches!(answered.response, Some(proto::session_response::Response::Ping(_))), "{answered:?}");
 
     let peak = daemon.peak_rss_bytes();
     assert!(peak < 2 * 64 * MIB + BESIDE_MESSAGES, "{} MiB", peak / MIB);
