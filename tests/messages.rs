@@ -73,11 +73,11 @@ async fn what_is_empty_cannot_fill_the_memory() {
     let ping = proto::session_request::Request::Ping(proto::PingRequest::default());
     session.send(&proto::SessionRequest { id: 8, request: Some(ping), ..Default::default() }.encode_to_vec()).await;
     let mut answers = session.answer().await;
-    let (refused, pong) = (answers.message().await, answers.message().await);
+    let (refused, answered) = (answers.message().await, answers.message().await);
     assert_eq!(refused.id, 7);
     let Some(proto::session_response::Response::Error(error)) = refused.response else { panic!("{refused:?}") };
     assert_eq!(error.reason, "TOO_MANY_VALUES");
-    assert!(matches!(pong.response, Some(proto::session_response::Response::Ping(_))), "{pong:?}");
+    assert!(matches!(answered.response, Some(proto::session_response::Response::Ping(_))), "{answered:?}");
 
     let peak = daemon.peak_rss_bytes();
     assert!(peak < 2 * 64 * MIB + BESIDE_MESSAGES, "{} MiB", peak / MIB);
@@ -92,7 +92,7 @@ async fn requests_that_come_in_part_take_no_more_than_their_half_and_others_get_
         let raw = Raw::connect(&daemon).await;
         for _ in 0..10 {
             let mut call = raw.open(EXECUTE).await;
-            call.send_bytes([&[0][..], &(60_000_000_u32).to_be_bytes(), &[0; 50_000]].concat().into()).await;
+            call.send_bytes([&[0][..], &(60_000_000_u32).to_be_bytes(), &vec![0; 50_000]].concat().into()).await;
             hostile.push(call);
         }
     }
