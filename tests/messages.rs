@@ -73,9 +73,9 @@ async fn what_is_empty_cannot_fill_the_memory() {
     let ping = proto::session_request::Request::Ping(proto::PingRequest::default());
     session.send(&proto::SessionRequest { id: 8, request: Some(ping), ..Default::default() }.encode_to_vec()).await;
     let mut answers = session.answer().await;
-    let (too_large, answered) = (answers.message().await, answers.message().await);
-    assert_eq!(too_large.id, 7);
-    let Some(proto::session_response::Response::Error(error)) = too_large.response else { panic!("{too_large:?}") };
+    let (refused, answered) = (answers.message().await, answers.message().await);
+    assert_eq!(refused.id, 7);
+    let Some(proto::session_response::Response::Error(error)) = refused.response else { panic!("{refused:?}") };
     assert_eq!(error.reason, "TOO_MANY_VALUES");
     assert!(matches!(answered.response, Some(proto::session_response::Response::Ping(_))), "{answered:?}");
 

@@ -1,5 +1,8 @@
 //! The body of a request. A large message is received only once its place in memory is free, known from its header.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     pin::Pin,
     sync::Arc,
