@@ -147,6 +147,46 @@ where
     if code == ffi::SQLITE_OK { Ok(()) } else { Err(rusqlite::Error::SqliteFailure(ffi::Error::new(code), None)) }
 }
 
+/// Runs something whose small allocations stay for as long as the connection does, without letting it take them from the
+/// connection's store for small allocations (<https://sqlite.org/malloc.html#lookaside>): a thousand functions would use that up,
+/// and every row that is read would cost a `malloc`.
+pub(super) fn without_lookaside<T>(
+    connection: &Connection,
+    run: impl FnOnce() -> rusqlite::Result<T>,
+) -> rusqlite::Result<T> {
+    set_lookaside(connection, 0, 0);
+    let outcome = run();
+    set_lookaside(connection, LOOKASIDE_SLOT_BYTES, LOOKASIDE_SLOTS);
+    outcome
+}
+
+/// SQLite's defaults (`SQLITE_DEFAULT_LOOKASIDE`).
+const LOOKASIDE_SLOT_BYTES: c_int = 1_200;
+const LOOKASIDE_SLOTS: c_int = 40;
+
+/// Has no effect while something of it is in use.
+fn set_lookaside(connection: &Connection, slot_bytes: c_int, slots: c_int) {
+    // SAFETY: the handle is valid for as long as `connection` is borrowed; with a null pointer SQLite allocates the memory.
+    #[allow(unsafe_code, reason = "rusqlite sets switches only")]
+    unsafe {
+        let memory: *mut c_void = ptr::null_mut();
+        ffi::sqlite3_db_config(connection.handle(), ffi::SQLITE_DBCONFIG_LOOKASIDE, memory, slot_bytes, slots);
+    }
+}
+
+/// How many small allocations of the connection are in use, and how many have been at once.
+#[cfg(test)]
+pub(super) fn lookaside_used(connection: &Connection) -> (c_int, c_int) {
+    let (mut current, mut highest) = (0, 0);
+    // SAFETY: as above; the two pointers are to live integers.
+    #[allow(unsafe_code, reason = "sqlite3_db_status is not in rusqlite")]
+    unsafe {
+        let what = ffi::SQLITE_DBSTATUS_LOOKASIDE_USED;
+        ffi::sqlite3_db_status(connection.handle(), what, &raw mut current, &raw mut highest, 0);
+    }
+    (current, highest)
+}
+
 impl<'c> Call<'c> {
     /// How many arguments there are.
     pub(super) fn len(&self) -> usize {

@@ -15,14 +15,18 @@ use rusqlite::Connection;
 
 use super::{
     cancel::Watch,
-    sqlite3_function::{Call, Failure, Nature, create},
+    sqlite3_function::{Call, Failure, Nature, create, without_lookaside},
 };
 
 /// Shorter arguments are through in less time than it takes to look whether the statement is to end.
 const LOOKED_AT_FROM_BYTES: usize = 1 << 20;
 
-/// Installs the functions on a connection whose statements this watch ends.
+/// Installs the functions on a new connection whose statements this watch ends.
 pub(super) fn install(connection: &Connection, watch: &Watch, max_value_bytes: i32) -> rusqlite::Result<()> {
+    without_lookaside(connection, || install_all(connection, watch, max_value_bytes))
+}
+
+fn install_all(connection: &Connection, watch: &Watch, max_value_bytes: i32) -> rusqlite::Result<()> {
     let with_watch = |function: fn(&Call<'_>) -> Result<(), Failure>| {
         let watch = watch.clone();
         move |call: &Call<'_>| {

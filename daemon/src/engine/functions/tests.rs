@@ -276,6 +276,17 @@ fn indexes_over_the_functions_are_whole_to_other_programs() {
 }
 
 #[test]
+fn the_functions_leave_the_connection_its_store_of_small_allocations() {
+    let (guarded, plain) = (guarded().0, plain());
+    for connection in [&guarded, &plain] {
+        connection.query_row("SELECT group_concat(name) FROM pragma_table_list", [], |_| Ok(())).expect("a query");
+    }
+    let used = crate::engine::sqlite3_function::lookaside_used;
+    assert_eq!(used(&guarded).0, used(&plain).0);
+    assert!(used(&guarded).1 > 0, "small allocations come from malloc");
+}
+
+#[test]
 fn every_hostile_call_ends() {
     let a = |count: usize| format!("printf('%.*c', {count}, 'a')");
     let (million, half) = (a(4_000_000), a(2_000_000));
