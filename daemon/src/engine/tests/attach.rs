@@ -4,7 +4,7 @@ use std::{
     fs,
     os::unix::fs::{PermissionsExt as _, symlink},
     path::{Path, PathBuf},
-    sync::atomic::{AtomicBool, Ordering},
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
 use super::*;
@@ -31,22 +31,34 @@ fn make_database(path: &Path, what: &str) {
     connection.execute_batch(&format!("CREATE TABLE s (a); INSERT INTO s VALUES ('{what}')")).expect("a table");
 }
 
-/// Puts other files in the place of one, over and over, until `run` is over.
-fn while_swapping<T>(file: &Path, others: &[&(dyn Fn(&Path) + Sync)], run: impl Future<Output = T>) -> T {
-    let is_over = AtomicBool::new(false);
+/// How often the file is swapped in the time of one try: more would only keep the disk from other tests.
+const SWAPS_PER_TRY: usize = 16;
+
+/// Puts other files in the place of one, over and over, while `attempt` is run.
+fn while_swapping(file: &Path, others: &[&(dyn Fn(&Path) + Sync)], tries: usize, attempt: impl AsyncFn()) {
+    let (is_over, done) = (AtomicBool::new(false), AtomicUsize::new(0));
     let new = file.with_extension("new");
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            while !is_over.load(Ordering::Relaxed) {
-                for other in others {
-                    other(&new);
-                    fs::rename(&new, file).expect("another file in its place");
+            for (swap, other) in others.iter().cycle().enumerate() {
+                while swap / SWAPS_PER_TRY > done.load(Ordering::Relaxed) && !is_over.load(Ordering::Relaxed) {
+                    std::thread::yield_now();
                 }
+                if is_over.load(Ordering::Relaxed) {
+                    break;
+                }
+                other(&new);
+                fs::rename(&new, file).expect("another file in its place");
             }
         });
         let _end = EndOnDrop(&is_over);
-        tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(run))
-    })
+        tokio::task::block_in_place(|| {
+            for _ in 0..tries {
+                tokio::runtime::Handle::current().block_on(attempt());
+                done.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+    });
 }
 
 struct EndOnDrop<'b>(&'b AtomicBool);
@@ -72,16 +84,20 @@ async fn no_file_outside_is_attached_however_fast_it_is_put_in_place() {
         &|new| fs::hard_link(&secret, new).expect("a second name"),
     ];
     let attach = format!("ATTACH '{}' AS x", file.display());
-    while_swapping(&file, &others, async {
-        for _ in 0..TRIES {
-            // Statements that follow must not see the file either.
-            let result = engine.run_batch(each(&[&attach, "SELECT a FROM x.s"])).await.expect("a batch");
-            match &result.results[1] {
-                Ok(rows) => assert_eq!(rows.rows, [[Value::Text("good".into())]]),
-                Err(error) => assert!(result.results[0].is_err(), "{error}"),
+    let attached = AtomicUsize::new(0);
+    let batch = [attach.as_str(), "SELECT a FROM x.s"];
+    while_swapping(&file, &others, TRIES, async || {
+        // Statements that follow must not see the file either.
+        let result = engine.run_batch(each(&batch)).await.expect("a batch");
+        match &result.results[1] {
+            Ok(rows) => {
+                assert_eq!(rows.rows, [[Value::Text("good".into())]]);
+                attached.fetch_add(1, Ordering::Relaxed);
             }
+            Err(error) => assert!(result.results[0].is_err(), "{error}"),
         }
     });
+    assert!(attached.into_inner() > 0, "the right file was never attached");
     let left: Vec<_> = engine.column("SELECT name FROM pragma_database_list").await;
     assert_eq!(left, [Value::Text("main".into())]);
 }
@@ -96,11 +112,7 @@ async fn no_file_outside_is_written_by_vacuum_into() {
     let others: [&(dyn Fn(&Path) + Sync); 3] =
         [&|new| fs::write(new, "").expect("a file"), &|new| link_to(&victim, new), &|new| link_to(&missing, new)];
     let vacuum = format!("VACUUM INTO '{}'", file.display());
-    while_swapping(&file, &others, async {
-        for _ in 0..TRIES / 10 {
-            let _ = engine.run(&[&vacuum]).await;
-        }
-    });
+    while_swapping(&file, &others, TRIES / 10, async || drop(engine.run(&[&vacuum]).await));
     assert_eq!(fs::metadata(&victim).expect("the file").len(), 0);
     assert!(!missing.exists());
 }
