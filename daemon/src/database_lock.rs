@@ -50,7 +50,7 @@ impl DatabaseLock {
 }
 
 impl DatabaseFile {
-    /// Opens the file, which is made if it is not there. One that is there keeps its permissions: somebody may have chosen them.
+    /// Opens the file, which is made if it is not there. One that is there keeps its permissions: its owner may have chosen them.
     fn open(self, path: &Path) -> io::Result<File> {
         let mut options = OpenOptions::new();
         options.read(true).append(true).mode(0o600);

@@ -85,7 +85,7 @@ impl Half {
         Ok(())
     }
 
-    /// Whether somebody was refused of late.
+    /// Whether a message was refused recently.
     pub(crate) fn is_contended(&self) -> bool {
         self.refused().is_some_and(|refused| refused.elapsed() < CONTENDED)
     }

@@ -55,7 +55,7 @@ pub(crate) fn start(format: LogFormat, file: Option<&Path>) -> anyhow::Result<()
     Ok(())
 }
 
-/// Opens the log's file anew: somebody may have moved it away.
+/// Opens the log's file anew: logrotate may have moved it away.
 #[cfg(unix)]
 pub(crate) fn reopen() {
     if let Some(queue) = LOG.get() {

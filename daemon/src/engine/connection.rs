@@ -150,7 +150,7 @@ pub(super) struct GuardedConnection {
 pub(crate) struct SchemaGeneration(Arc<AtomicU64>);
 
 impl SchemaGeneration {
-    /// The generation. Whoever finds it unchanged after some work has worked on one schema.
+    /// The generation. Work during which it stays the same has been done on one schema.
     pub(super) fn current(&self) -> u64 {
         self.0.load(Ordering::Acquire)
     }

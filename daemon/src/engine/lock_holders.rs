@@ -9,7 +9,7 @@ use std::path::Path;
 pub(super) enum Holders {
     /// These keep others from writing: each with its PID and its program's name.
     Writing(String),
-    /// Nobody does so any more, but these read the file.
+    /// No process writes any more, but these read the file.
     Reading(String),
     /// Nothing is known.
     Unknown,

@@ -105,7 +105,7 @@ impl Cancel {
         self.0.client.as_deref().unwrap_or("an unknown client")
     }
 
-    /// Gives the request up. From then on it is not committed, and whoever waits for it is woken. Returns false if that comes
+    /// Gives the request up. From then on it is not committed, and the task that waits for it is woken. Returns false if that comes
     /// too late because its commit has begun; the reason of an earlier call stays.
     pub(crate) fn give_up(&self, reason: Interruption) -> bool {
         let exchanged = self.0.step.compare_exchange(WANTED, reason as u8, Ordering::AcqRel, Ordering::Acquire);
@@ -118,7 +118,7 @@ impl Cancel {
     }
 
     /// Marks the request as about to be committed: from then on it cannot be given up. Returns why not if it was given up
-    /// before. A deadline that has passed without anybody's noticing does not count.
+    /// before. A deadline that has passed unnoticed does not count.
     pub(crate) fn begin_commit(&self) -> Result<(), Interruption> {
         match self.0.step.compare_exchange(WANTED, COMMITTING, Ordering::AcqRel, Ordering::Acquire) {
             Ok(_) | Err(COMMITTING) => Ok(()),

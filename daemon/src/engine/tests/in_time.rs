@@ -155,7 +155,7 @@ async fn a_long_batch_is_ended_when_others_wait_and_not_before() {
     let engine = Engine::with(|config, _| config.batch_timeout = Duration::from_millis(100)).await;
     let endless = engine.send(atomic(&["INSERT INTO t VALUES (1)", ENDLESS_WRITE]));
     tokio::pin!(endless);
-    // Nobody waits: it goes on after its time.
+    // No other write waits: it goes on after its time.
     tokio::time::timeout(Duration::from_millis(500), &mut endless).await.expect_err("no end");
     let other = engine.send(atomic(&["INSERT INTO t VALUES (2)"]));
     assert_eq!(soon(endless).await.expect_err("ended").reason, "BATCH_TIMEOUT");

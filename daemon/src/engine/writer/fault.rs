@@ -11,7 +11,7 @@ pub(in super::super) enum Stage {
     Batch,
     /// Instead of COMMIT.
     Commit,
-    /// After COMMIT, before anybody is answered.
+    /// After COMMIT, before any client is answered.
     Committed,
     /// Before a failed commit's frames are overwritten.
     Marker,

@@ -188,7 +188,7 @@ impl Request {
         };
     }
 
-    /// Ends when nobody waits for it any more.
+    /// Ends when no client waits for it any more.
     async fn closed(&mut self) {
         match self {
             Self::Batch(job) => job.reply.closed().await,

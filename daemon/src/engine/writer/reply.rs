@@ -52,17 +52,17 @@ impl<T> Reply<T> {
         &self.cancel
     }
 
-    /// Answers. Returns whether anybody waits for it.
+    /// Answers. Returns whether a client waits for it.
     pub(super) fn send(mut self, answer: Result<T, Error>) -> bool {
         self.sender.take().is_some_and(|sender| sender.send(answer).is_ok())
     }
 
-    /// Whether nobody waits for it.
+    /// Whether no client waits for it.
     pub(super) fn is_closed(&self) -> bool {
         self.sender.as_ref().is_none_or(oneshot::Sender::is_closed)
     }
 
-    /// Ends when nobody waits for it.
+    /// Ends when no client waits for it.
     pub(super) async fn closed(&mut self) {
         if let Some(sender) = &mut self.sender {
             sender.closed().await;

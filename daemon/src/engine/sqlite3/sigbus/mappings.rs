@@ -44,7 +44,7 @@ static TABLE: [Place; REMEMBERED] = [const {
     Place { start: AtomicUsize::new(0), end: AtomicUsize::new(0), is_shared_memory: AtomicBool::new(false) }
 }; REMEMBERED];
 
-/// Held by whoever changes the table. Those who only look need no lock.
+/// Held while the table is changed. Those who only look need no lock.
 static CHANGE: Mutex<()> = Mutex::new(());
 
 /// The size of a page, for the handler: 0 before the first mapping.
