@@ -17,31 +17,25 @@ const STEP_BYTES: usize = 4 << 10;
 /// What the rows of a batch may take. The rows of a statement of mode EACH that fails are not counted: a later one can have
 /// their room.
 #[derive(Debug)]
-pub(super) struct Budget {
+pub(super) struct Budget<'c> {
     max_bytes: usize,
     left_bytes: usize,
     /// What the answers of all batches may take together, and the part of this one.
-    answers: Half,
+    answers: &'c Half,
     hold: Hold,
     statements: usize,
 }
 
 /// Rows kept in memory, within the budget that all statements of a batch share.
-pub(super) struct Collector<'b> {
-    budget: &'b mut Budget,
+pub(super) struct Collector<'b, 'c> {
+    budget: &'b mut Budget<'c>,
     columns: Vec<Column>,
     rows: Vec<Vec<Value>>,
 }
 
-impl Budget {
-    pub(super) fn new(connection: &GuardedConnection, max_bytes: usize) -> Self {
-        Self {
-            max_bytes,
-            left_bytes: max_bytes,
-            answers: connection.answers.clone(),
-            hold: Hold::default(),
-            statements: 0,
-        }
+impl<'c> Budget<'c> {
+    pub(super) fn new(connection: &'c GuardedConnection, max_bytes: usize) -> Self {
+        Self { max_bytes, left_bytes: max_bytes, answers: &connection.answers, hold: Hold::default(), statements: 0 }
     }
 
     /// Counts the result of one more statement, which need not have rows.
@@ -81,9 +75,9 @@ impl Budget {
     }
 }
 
-impl<'b> Collector<'b> {
+impl<'b, 'c> Collector<'b, 'c> {
     /// A collector that may use up what is left of the budget.
-    pub(super) fn new(budget: &'b mut Budget) -> Self {
+    pub(super) fn new(budget: &'b mut Budget<'c>) -> Self {
         Self { budget, columns: Vec::new(), rows: Vec::new() }
     }
 
@@ -107,7 +101,7 @@ impl<'b> Collector<'b> {
     }
 }
 
-impl RowSink for Collector<'_> {
+impl RowSink for Collector<'_, '_> {
     fn columns(&mut self, columns: Vec<Column>) -> Result<(), Error> {
         let names = columns.iter().map(|column| column.name.len() + column.declared_type.len());
         self.take(names.sum::<usize>() + columns.len() * size_of::<Column>())?;

@@ -103,9 +103,9 @@ impl Service {
         })
     }
 
-    fn batch(&self, request: proto::ExecuteRequest) -> Result<Batch, Error> {
+    fn batch(&self, request: proto::ExecuteRequest, arrival: messages::Arrival) -> Result<Batch, Error> {
         self.check_database(&request.database)?;
-        translate::batch(request, self.limits.sql_bytes)
+        translate::batch(request, arrival, self.limits.sql_bytes)
     }
 
     /// Runs a batch outside of transactions.
@@ -123,12 +123,11 @@ impl Service {
         translate::answer(self.database.submit(batch, cancel).await)
     }
 
-    fn query_statement(&self, request: proto::QueryRequest) -> Result<Statement, Error> {
+    fn query_statement(&self, request: proto::QueryRequest, arrival: messages::Arrival) -> Result<Statement, Error> {
         self.check_database(&request.database)?;
         let statement = request.statement.ok_or_else(|| {
             Error::new(Kind::Invalid, "NO_STATEMENT", "the request has no statement; set `statement`")
         })?;
-        let arrival = messages::take_arrival();
         let statement = translate::statement(statement, self.limits.sql_bytes)?;
         Ok(Statement { hold: arrival.hold, ..statement })
     }
@@ -175,7 +174,7 @@ impl bindings::SkylineDbService for Service {
     ) -> Result<Response<proto::ExecuteResponse>, Status> {
         let _work = self.begin_work()?;
         let (metadata, extensions, request) = request.into_parts();
-        let batch = self.batch(request)?;
+        let batch = self.batch(request, messages::take_arrival())?;
         let cancel = Cancel::of(client(&extensions), deadline(&metadata));
         let gone = cancel.on_drop();
         let mut executed = std::pin::pin!(self.execute_batch(batch, cancel));
@@ -195,7 +194,7 @@ impl bindings::SkylineDbService for Service {
     async fn query(&self, request: Request<proto::QueryRequest>) -> Result<Response<Self::QueryStream>, Status> {
         let work = self.begin_work()?;
         let (metadata, extensions, request) = request.into_parts();
-        let statement = self.query_statement(request)?;
+        let statement = self.query_statement(request, messages::take_arrival())?;
         let cancel = Cancel::of(client(&extensions), deadline(&metadata));
         let now = OneChunk::answer(&mut self.database.short_reads(), &statement, &cancel, true);
         if let Some(answer) = now {

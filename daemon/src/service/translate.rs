@@ -6,7 +6,10 @@ use skylinedb::{
     wire,
 };
 
-use super::{messages, status};
+use super::{
+    messages::{self, Arrival},
+    status,
+};
 use crate::engine::{
     Answer, Batch, BatchResult, Column, Error, Kind, MAX_REQUEST_ID_BYTES, Mode, RequestId, Statement, StatementResult,
     Value, ValueRef,
@@ -14,8 +17,7 @@ use crate::engine::{
 use crate::ledger::Hold;
 
 /// A request as a batch.
-pub(super) fn batch(request: proto::ExecuteRequest, max_sql_bytes: usize) -> Result<Batch, Error> {
-    let arrival = messages::take_arrival();
+pub(super) fn batch(request: proto::ExecuteRequest, arrival: Arrival, max_sql_bytes: usize) -> Result<Batch, Error> {
     messages::off_the_runtime(arrival.memory_bytes, || {
         let mut batch = batch_of(request, max_sql_bytes)?;
         if let Some(first) = batch.statements.first_mut() {

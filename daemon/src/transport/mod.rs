@@ -79,15 +79,16 @@ pub(crate) async fn serve<S, B>(
         let (access, refused) = (Arc::clone(&access), refused.clone());
         let (calls, service) = (Calls::default(), service.clone());
         let http2 = http2(&calls);
-        let (closing, connection_use) = (closing.clone(), lifecycle.connection_use());
-        connections.spawn(async move {
+        // Its own, or each connection that wakes would take the lock of all.
+        let (closing, connection_use) = (closing.child_token(), lifecycle.connection_use());
+        let own_calls = calls.clone();
+        let task = connections.spawn(async move {
             if !access.admits(&peer).await {
                 access.log_refused(&peer);
                 refused.answer(stream, &peer, &closing).await;
                 return;
             }
             peer.log("connected");
-            let hung_up = calls.connection().clone();
             let serve = service_fn(move |mut request: Request<Incoming>| {
                 request.extensions_mut().insert(peer.clone());
                 request.extensions_mut().insert(connection_use.clone());
@@ -102,7 +103,6 @@ pub(crate) async fn serve<S, B>(
             let mut connection = pin!(connection);
             let outcome = tokio::select! {
                 outcome = connection.as_mut() => outcome,
-                () = hung_up.cancelled() => return,
                 () = closing.cancelled() => {
                     connection.as_mut().graceful_shutdown();
                     connection.await
@@ -112,6 +112,7 @@ pub(crate) async fn serve<S, B>(
                 tracing::debug!(%error, "a connection broke"); // a client that ends without saying so is no event
             }
         });
+        own_calls.served_by(task.abort_handle());
     };
     while let Some(stream) = closing.run_until_cancelled(listener.accept()).await {
         serve_one(stream);

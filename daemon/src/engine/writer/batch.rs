@@ -144,8 +144,8 @@ fn guarded(connection: &GuardedConnection, batch: &Batch, cancel: &Cancel, terms
     }
 }
 
-struct Progress {
-    budget: Budget,
+struct Progress<'c> {
+    budget: Budget<'c>,
     writes: bool,
 }
 
@@ -155,7 +155,7 @@ fn atomic(
     connection: &GuardedConnection,
     batch: &Batch,
     terms: &Terms<'_>,
-    progress: &mut Progress,
+    progress: &mut Progress<'_>,
 ) -> Result<Results, Stop> {
     (0..batch.statements.len()).map(|index| statement(connection, batch, index, terms, progress).map(Ok)).collect()
 }
@@ -164,7 +164,7 @@ fn each(
     connection: &GuardedConnection,
     batch: &Batch,
     terms: &Terms<'_>,
-    progress: &mut Progress,
+    progress: &mut Progress<'_>,
 ) -> Result<Results, Stop> {
     let mut results = Vec::with_capacity(batch.statements.len());
     for index in 0..batch.statements.len() {
@@ -194,7 +194,7 @@ fn statement(
     batch: &Batch,
     index: usize,
     terms: &Terms<'_>,
-    progress: &mut Progress,
+    progress: &mut Progress<'_>,
 ) -> Result<StatementResult, Stop> {
     if let Some(interruption) = connection.watch.is_over() {
         return Err(Stop::Failed(interruption.error().at(index)));

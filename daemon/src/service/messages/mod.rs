@@ -10,7 +10,10 @@ mod untaken;
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64},
+    },
     time::Instant,
 };
 
@@ -47,6 +50,10 @@ tokio::task_local! {
 pub(super) struct Call {
     calls: Arc<Calls>,
     hangup: Option<Hangup>,
+    /// Whether the connection has more than it could send so far, and how often it has asked for more. Beside the state, because
+    /// that is with every answer.
+    has_more: AtomicBool,
+    asked: AtomicU64,
     state: Mutex<State>,
 }
 
@@ -63,10 +70,9 @@ struct State {
     encoded: VecDeque<Bytes>,
     /// Counted bytes that the connection has.
     sending_bytes: usize,
-    /// Whether the connection has more than it could send so far.
-    has_more: bool,
-    /// When the client has last taken something.
+    /// When the client has last taken something, as far as was seen, and how often the connection had asked for more by then.
     taken: Instant,
+    asked_before: u64,
     /// When it was given up on.
     ended: Option<Instant>,
     is_watched: bool,
@@ -99,12 +105,13 @@ impl Call {
             sent_bytes: 0,
             encoded: VecDeque::new(),
             sending_bytes: 0,
-            has_more: false,
             taken: Instant::now(),
+            asked_before: 0,
             ended: None,
             is_watched: false,
         };
-        Self { calls, hangup, state: Mutex::new(state) }
+        let (has_more, asked) = (AtomicBool::new(false), AtomicU64::new(0));
+        Self { calls, hangup, has_more, asked, state: Mutex::new(state) }
     }
 
     fn ledger(&self) -> &Ledger {
@@ -153,12 +160,6 @@ fn current() -> Option<Arc<Call>> {
 /// What is known of the request that was decoded last in this call.
 pub(super) fn take_arrival() -> Arrival {
     CALL.try_with(|call| std::mem::take(&mut call.state().arrival)).unwrap_or_default()
-}
-
-/// Makes this the request that is translated next.
-pub(super) fn put_arrival(arrival: Arrival) {
-    // Outside of a call there is no ledger, either.
-    let _ = CALL.try_with(|call| call.state().arrival = arrival);
 }
 
 /// Takes note that an answer was made that has this part, and so many bytes when it is encoded.

@@ -2,7 +2,7 @@
 
 use std::{
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     task::{Context, Poll},
     time::Instant,
 };
@@ -117,13 +117,14 @@ impl Drop for Counted {
 }
 
 impl Call {
-    /// Takes note that the connection has sent what it had, and whether it has got more.
+    /// Takes note that the connection has sent what it had, and whether it has got more. Only the connection says so.
     fn is_asked_for_more(self: &Arc<Self>, has_more: bool) {
-        let mut state = self.state();
-        if state.has_more && has_more {
-            self.watch(&mut state);
+        self.asked.store(self.asked.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        let had_more = self.has_more.load(Ordering::Relaxed);
+        if had_more != has_more {
+            self.has_more.store(has_more, Ordering::Relaxed);
+        } else if has_more {
+            self.watch(&mut self.state());
         }
-        state.has_more = has_more;
-        state.taken = Instant::now();
     }
 }

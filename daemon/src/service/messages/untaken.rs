@@ -1,7 +1,7 @@
 //! Ends the calls of clients that do not take their answers: first those that keep the most from others.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{Arc, Mutex, PoisonError, Weak, atomic::Ordering},
     time::{Duration, Instant},
 };
 
@@ -84,8 +84,12 @@ impl Call {
 
     /// What is kept for a client that has taken nothing for so long.
     fn untaken_bytes(&self, patience: Duration) -> Option<usize> {
-        let state = self.state();
-        let is_untaken = state.has_more || state.sending_bytes > 0;
+        let mut state = self.state();
+        let asked = self.asked.load(Ordering::Relaxed);
+        if std::mem::replace(&mut state.asked_before, asked) != asked {
+            state.taken = Instant::now();
+        }
+        let is_untaken = self.has_more.load(Ordering::Relaxed) || state.sending_bytes > 0;
         (is_untaken && state.taken.elapsed() >= patience).then(|| state.made_bytes() + state.sending_bytes)
     }
 

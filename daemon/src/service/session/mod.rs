@@ -13,6 +13,7 @@ use std::{collections::VecDeque, sync::Arc, time::Instant};
 use futures_util::FutureExt as _;
 use skylinedb::proto::v1::{self as proto, session_request::Request as RequestKind, session_response::Response};
 use tokio::sync::OwnedSemaphorePermit;
+use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
 
 use super::{
@@ -49,7 +50,11 @@ pub(super) struct Session {
     /// Why no further request can be read. Said last: what is with the writer may be committed at this moment, and the client
     /// must not take this for its answer.
     broken: Option<Status>,
-    /// Whether the daemon has given up waiting for what is in hand.
+    /// When the daemon drains, and when it gives up waiting for what is in hand. The session's own: it looks with every answer, and
+    /// all sessions would look at one lock.
+    draining: CancellationToken,
+    cut: CancellationToken,
+    /// Whether it has.
     is_cut: bool,
     /// Requests as they came, with the time of their arrival.
     taken: VecDeque<(Instant, Arrival, proto::SessionRequest)>,
@@ -79,11 +84,14 @@ impl Session {
         permit: OwnedSemaphorePermit,
         client: Option<Arc<str>>,
     ) -> Self {
+        let (draining, cut) = (service.lifecycle.draining().child_token(), service.lifecycle.cut().child_token());
         Self {
             service,
             requests,
             is_complete: false,
             broken: None,
+            draining,
+            cut,
             is_cut: false,
             taken: VecDeque::new(),
             taken_bytes: 0,
@@ -101,8 +109,8 @@ impl Session {
         if let Some(answer) = self.ready.pop_front() {
             return Some(Ok(answer));
         }
-        let cut = self.service.lifecycle.cut().clone();
         if !self.is_cut {
+            let cut = self.cut.clone();
             if let Some(answer) = cut.run_until_cancelled(self.next_answer()).await {
                 return answer.transpose();
             }
@@ -153,7 +161,7 @@ impl Session {
             answer = self.independent.next(), if !self.independent.is_empty() => Ok(Event::Answer(answer)),
             answer = self.ordered.next(), if !self.ordered.is_idle() => Ok(Event::Answer(answer)),
             request = self.requests.message(), if takes_more => Ok(Event::Request(request)),
-            () = self.service.lifecycle.draining().cancelled(), if may_end => Err(shutting_down().into()),
+            () = self.draining.cancelled(), if may_end => Err(shutting_down().into()),
             () = tokio::time::sleep(idle_limit.unwrap_or_default()), if idle_limit.is_some() => Ok(Event::Idle),
         }
     }
@@ -238,8 +246,7 @@ impl Session {
             let accepted = if let Some(refused) = arrival.refused.take() {
                 Err(refused)
             } else {
-                messages::put_arrival(arrival);
-                Request::accept(request, time, client, &self.service, self.ordered.is_in_transaction())
+                Request::accept(request, arrival, time, client, &self.service, self.ordered.is_in_transaction())
             };
             let answer = match accepted {
                 Err(error) => Some(Err(error)),

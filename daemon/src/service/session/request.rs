@@ -7,7 +7,7 @@ use std::{
 
 use skylinedb::proto::v1::{self as proto, TransactionKind, session_request::Request as Kinds};
 
-use super::super::Service;
+use super::super::{Service, messages::Arrival};
 use crate::{
     engine::{Batch, Cancel, Error, Kind, Route, Statement},
     lifecycle::Work,
@@ -43,7 +43,8 @@ impl Request {
     /// Translates a request and takes it on.
     pub(super) fn accept(
         request: proto::SessionRequest,
-        arrival: Instant,
+        arrival: Arrival,
+        time: Instant,
         client: Option<Arc<str>>,
         service: &Service,
         in_transaction: bool,
@@ -51,7 +52,7 @@ impl Request {
         let in_transaction = in_transaction && !request.independent;
         let deadline = match request.timeout_ms {
             0 => None,
-            milliseconds => arrival.checked_add(Duration::from_millis(milliseconds.into())),
+            milliseconds => time.checked_add(Duration::from_millis(milliseconds.into())),
         };
         let work = if in_transaction { None } else { Some(service.begin_work()?) };
         let kind = request.request.ok_or_else(|| {
@@ -59,7 +60,7 @@ impl Request {
         })?;
         let action = match kind {
             Kinds::Execute(request) => {
-                let batch = service.batch(request)?;
+                let batch = service.batch(request, arrival)?;
                 match in_transaction {
                     true if batch.request.is_some() => {
                         return Err(Error::new(
@@ -75,7 +76,7 @@ impl Request {
                     },
                 }
             }
-            Kinds::Query(request) => Action::Query(service.query_statement(request)?),
+            Kinds::Query(request) => Action::Query(service.query_statement(request, arrival)?),
             Kinds::Begin(request) => {
                 service.check_database(&request.database)?;
                 Action::Begin(match TransactionKind::try_from(request.kind) {
