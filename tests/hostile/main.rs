@@ -48,7 +48,7 @@ const MAX_OF_LARGE_SCHEMA: Duration = Duration::from_secs(6);
 const PROTECTED: [Kind; 5] = [Kind::Ping, Kind::Health, Kind::Read, Kind::UnaryRead, Kind::NewRead];
 
 /// How long the daemon may work on for a request that it has answered.
-const REST: Duration = Duration::from_secs(2);
+const REST: Duration = Duration::from_secs(10);
 
 /// What the daemon's memory may grow to in any of the cases.
 const PEAK_RSS_BYTES: u64 = 1_536 * MIB as u64;

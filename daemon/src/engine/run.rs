@@ -445,10 +445,11 @@ enum Phase {
     Running,
 }
 
-/// Puts the true reason into errors of which SQLite knows only that its callback or its allocator said no.
+/// Puts the true reason into errors of which SQLite knows only that its callback, its allocator or its file said no.
 fn explain(connection: &GuardedConnection, error: Error, refusal: Option<(Refusal, Phase)>) -> Error {
-    let is_memory = matches!(error.sqlite_code & 0xff, ffi::SQLITE_NOMEM | ffi::SQLITE_ERROR | ffi::SQLITE_INTERRUPT);
-    if let Some((refusal, phase)) = refusal.filter(|_| is_memory) {
+    let may_be_refused = [ffi::SQLITE_NOMEM, ffi::SQLITE_ERROR, ffi::SQLITE_INTERRUPT, ffi::SQLITE_IOERR]
+        .contains(&(error.sqlite_code & 0xff));
+    if let Some((refusal, phase)) = refusal.filter(|_| may_be_refused) {
         return match (refusal, connection.watch.interruption()) {
             (Refusal::Interrupted, Some(interruption)) => interruption.error(),
             (Refusal::Process, _) => memory_full(),

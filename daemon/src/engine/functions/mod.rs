@@ -27,23 +27,23 @@ pub(super) fn install(connection: &Connection, watch: &Watch, max_value_bytes: i
 }
 
 fn install_all(connection: &Connection, watch: &Watch, max_value_bytes: i32) -> rusqlite::Result<()> {
-    let with_watch = |function: fn(&Call<'_>) -> Result<(), Failure>| {
+    let with_watch = |function: fn(&Call<'_>, &Watch) -> Result<(), Failure>| {
         let watch = watch.clone();
         move |call: &Call<'_>| {
             if (0..call.len()).any(|index| call.byte_length(index) >= LOOKED_AT_FROM_BYTES) && watch.is_over().is_some()
             {
                 return Err(Failure::Interrupted);
             }
-            function(call)
+            function(call, &watch)
         }
     };
-    create(connection, c"instr", 2, Nature::Plain, with_watch(text::instr))?;
+    create(connection, c"instr", 2, Nature::Plain, with_watch(|call, _| text::instr(call)))?;
     create(connection, c"replace", 3, Nature::Plain, with_watch(text::replace))?;
-    create(connection, c"unhex", 2, Nature::Plain, with_watch(text::unhex))?;
+    create(connection, c"unhex", 2, Nature::Plain, with_watch(|call, _| text::unhex(call)))?;
     for arguments in [1, 2] {
-        create(connection, c"trim", arguments, Nature::Plain, with_watch(trim::trim))?;
-        create(connection, c"ltrim", arguments, Nature::Plain, with_watch(trim::ltrim))?;
-        create(connection, c"rtrim", arguments, Nature::Plain, with_watch(trim::rtrim))?;
+        create(connection, c"trim", arguments, Nature::Plain, with_watch(|call, _| trim::trim(call)))?;
+        create(connection, c"ltrim", arguments, Nature::Plain, with_watch(|call, _| trim::ltrim(call)))?;
+        create(connection, c"rtrim", arguments, Nature::Plain, with_watch(|call, _| trim::rtrim(call)))?;
     }
     like::install(connection, watch)?;
     json::install(connection, max_value_bytes)

@@ -3,10 +3,16 @@
 use memchr::memmem;
 use rusqlite::ffi;
 
-use super::super::sqlite3_function::{Call, Failure};
+use super::super::{
+    cancel::Watch,
+    sqlite3_function::{Call, Failure},
+};
 
 /// How much a search byte by byte may take, in comparisons: some µs.
 const PLAIN_MAX_COMPARISONS: usize = 1_024;
+
+/// Places that are replaced between two looks whether the statement is to end: some 100 µs.
+const PLACES_BETWEEN_LOOKS: usize = 1 << 14;
 
 /// `instr(haystack, needle)`: the place of the first occurrence, from 1, in characters; of a blob in a blob, in bytes.
 pub(super) fn instr(call: &Call<'_>) -> Result<(), Failure> {
@@ -55,7 +61,7 @@ fn continues_character(byte: u8) -> bool {
 }
 
 /// `replace(text, pattern, replacement)`.
-pub(super) fn replace(call: &Call<'_>) -> Result<(), Failure> {
+pub(super) fn replace(call: &Call<'_>, watch: &Watch) -> Result<(), Failure> {
     let Some(text) = call.text(0) else { return Ok(()) };
     let Some(pattern) = call.text(1) else { return Ok(()) };
     if pattern.first().is_none_or(|&byte| byte == 0) {
@@ -68,10 +74,11 @@ pub(super) fn replace(call: &Call<'_>) -> Result<(), Failure> {
         let places = |from: usize| {
             text[from..].windows(pattern.len()).position(|window| window == pattern).map(|offset| from + offset)
         };
-        return replace_at(call, text, pattern.len(), replacement, places);
+        return replace_at(call, text, pattern.len(), replacement, watch, places);
     }
     let finder = memmem::Finder::new(pattern);
-    replace_at(call, text, pattern.len(), replacement, |from| finder.find(&text[from..]).map(|offset| from + offset))
+    let places = |from: usize| finder.find(&text[from..]).map(|offset| from + offset);
+    replace_at(call, text, pattern.len(), replacement, watch, places)
 }
 
 /// Replaces so many bytes wherever `next` finds them from a place on.
@@ -80,6 +87,7 @@ fn replace_at(
     text: &[u8],
     length: usize,
     replacement: &[u8],
+    watch: &Watch,
     next: impl Fn(usize) -> Option<usize>,
 ) -> Result<(), Failure> {
     let Some(first) = next(0) else {
@@ -90,6 +98,7 @@ fn replace_at(
     let mut place = Some(first);
     while let Some(position) = place {
         count += 1;
+        look(count, watch)?;
         place = next(position + length);
     }
     let bytes = (text.len() - count * length).saturating_add(count.saturating_mul(replacement.len()));
@@ -100,7 +109,10 @@ fn replace_at(
     replaced.try_reserve_exact(bytes).map_err(|_| Failure::NoMemory)?;
     let mut copied = 0;
     place = Some(first);
+    count = 0;
     while let Some(position) = place {
+        count += 1;
+        look(count, watch)?;
         replaced.extend_from_slice(&text[copied..position]);
         replaced.extend_from_slice(replacement);
         copied = position + length;
@@ -109,6 +121,12 @@ fn replace_at(
     replaced.extend_from_slice(&text[copied..]);
     call.set_text(&replaced);
     Ok(())
+}
+
+/// Looks from time to time whether the statement is to end.
+fn look(count: usize, watch: &Watch) -> Result<(), Failure> {
+    let ends = count.is_multiple_of(PLACES_BETWEEN_LOOKS) && watch.is_over().is_some();
+    if ends { Err(Failure::Interrupted) } else { Ok(()) }
 }
 
 /// `unhex(digits, ignored)`: the bytes of pairs of digits, between which ignored characters may stand. SQLite's own looks

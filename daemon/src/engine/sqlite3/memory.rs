@@ -6,6 +6,8 @@
 
 #![cfg_attr(windows, allow(clippy::missing_const_for_thread_local, reason = "they are const; it is mistaken"))]
 
+#[cfg(unix)]
+use std::time::{Duration, Instant};
 use std::{
     alloc::{Layout, alloc, dealloc, realloc},
     cell::{Cell, RefCell},
@@ -26,6 +28,18 @@ const HEADER_BYTES: usize = 16;
 
 /// Allocations between two looks at the statement's watch: some µs.
 const ALLOCATIONS_BETWEEN_LOOKS: u32 = 64;
+
+/// Reads between two looks: from a disk, some milliseconds.
+#[cfg(unix)]
+const READS_BETWEEN_LOOKS: u32 = 16;
+
+/// A statement ends more gently by other means, which have this long. A read transaction outlives them, but no failed read.
+#[cfg(unix)]
+pub(super) const GENTLE_TIME: Duration = Duration::from_millis(100);
+
+/// Reads that are let alone after one was refused: SQLite reads to undo the statement, too.
+#[cfg(unix)]
+pub(super) const READS_AFTER_REFUSAL: u32 = 4_096;
 
 /// A statement that has taken less than this is not refused because all of them together have taken too much: point reads go
 /// on beside those that have.
@@ -61,6 +75,11 @@ struct Local {
     /// Bytes of the allowance.
     bytes: Cell<isize>,
     until_look: Cell<u32>,
+    #[cfg(unix)]
+    reads_until_look: Cell<u32>,
+    /// Since when the statement ought to have ended, as far as reads have seen.
+    #[cfg(unix)]
+    over_since: Cell<Option<Instant>>,
     refusal: Cell<Option<Refusal>>,
     shard: Cell<usize>,
 }
@@ -72,6 +91,10 @@ thread_local! {
             left: Cell::new(0),
             bytes: Cell::new(0),
             until_look: Cell::new(ALLOCATIONS_BETWEEN_LOOKS),
+            #[cfg(unix)]
+            reads_until_look: Cell::new(READS_BETWEEN_LOOKS),
+            #[cfg(unix)]
+            over_since: Cell::new(None),
             refusal: Cell::new(None),
             shard: Cell::new(usize::MAX),
         }
@@ -127,6 +150,8 @@ impl Allowance {
             local.left.set(bytes);
             local.bytes.set(bytes);
             local.refusal.set(None);
+            #[cfg(unix)]
+            local.over_since.set(None);
             local.is_on.set(true);
         });
         Self { bytes }
@@ -188,8 +213,34 @@ impl Local {
         if taken > SMALL_STATEMENT_BYTES && used_bytes() > LIMIT_BYTES.load(Ordering::Relaxed) {
             return Some(Refusal::Process);
         }
-        let is_over = WATCH.with(|watch| watch.try_borrow().is_ok_and(|watch| watch.as_ref().is_some_and(Watch::look)));
-        is_over.then_some(Refusal::Interrupted)
+        is_over().then_some(Refusal::Interrupted)
+    }
+
+    /// Whether the statement goes on though it ought to have ended long ago. Says so once for many reads.
+    #[cfg(unix)]
+    fn refuses_read(&self) -> bool {
+        if !self.is_on.get() {
+            return false;
+        }
+        let until_look = self.reads_until_look.get();
+        if until_look > 0 {
+            self.reads_until_look.set(until_look - 1);
+            return false;
+        }
+        self.reads_until_look.set(READS_BETWEEN_LOOKS);
+        if !is_over() {
+            return false;
+        }
+        let Some(since) = self.over_since.get() else {
+            self.over_since.set(Some(Instant::now()));
+            return false;
+        };
+        if since.elapsed() < GENTLE_TIME {
+            return false;
+        }
+        self.reads_until_look.set(READS_AFTER_REFUSAL);
+        self.refusal.set(self.refusal.get().or(Some(Refusal::Interrupted)));
+        true
     }
 
     /// Counts bytes that were taken or, if negative, given back.
@@ -202,6 +253,17 @@ impl Local {
         }
         USED[self.shard.get()].0.fetch_add(bytes, Ordering::Relaxed);
     }
+}
+
+/// Whether the thread's statement must end.
+fn is_over() -> bool {
+    WATCH.with(|watch| watch.try_borrow().is_ok_and(|watch| watch.as_ref().is_some_and(Watch::look)))
+}
+
+/// Whether a read of a file is to fail, so that the thread's statement ends.
+#[cfg(unix)]
+pub(super) fn refuses_read() -> bool {
+    LOCAL.try_with(Local::refuses_read).unwrap_or(false)
 }
 
 /// Whether the thread's statement may take the bytes; counts them if so. A thread that is ending has no statement any more.

@@ -1,6 +1,8 @@
 //! What rusqlite does not offer of SQLite's C interface. All `unsafe` of the project is in this folder.
 
 pub(super) mod memory;
+#[cfg(unix)]
+mod reads;
 #[cfg_attr(windows, path = "sigbus/windows.rs")]
 pub(super) mod sigbus;
 pub(super) mod vfs;

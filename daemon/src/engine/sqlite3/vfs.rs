@@ -84,6 +84,8 @@ fn register_once() -> c_int {
     let Ok(offset) = c_int::try_from(INNER_OFFSET) else { return ffi::SQLITE_INTERNAL };
     DEFAULT.store(default, Ordering::Release);
     sigbus::install(default);
+    #[cfg(unix)]
+    super::reads::watch(default);
     // The default VFS's other functions take nothing from the struct that they are given but `pAppData` and `mxPathname`,
     // which are copied, so they may stay as they are.
     let shim = ffi::sqlite3_vfs {
