@@ -120,8 +120,8 @@ impl Call {
     /// Takes note that the connection has sent what it had, and whether it has got more. Only the connection says so.
     fn is_asked_for_more(self: &Arc<Self>, has_more: bool) {
         self.asked.store(self.asked.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-        let had_more = self.has_more.load(Ordering::Relaxed);
-        if had_more != has_more {
+        let was_behind = self.has_more.load(Ordering::Relaxed);
+        if was_behind != has_more {
             self.has_more.store(has_more, Ordering::Relaxed);
         } else if has_more {
             self.watch(&mut self.state());
