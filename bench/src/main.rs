@@ -19,12 +19,12 @@ mod rest;
 mod skyline;
 mod table;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Parser, Subcommand};
 
 use crate::{
-    case::{CASES, Work},
+    case::{CASES, Case, Work},
     measurement::Measurement,
     table::Table,
 };
@@ -54,6 +54,9 @@ struct Arguments {
     /// Instead of comparing, measure what other clients feel of each hostile statement of tests/hostile
     #[arg(long)]
     hostile: bool,
+    /// Instead of with others, compare with an earlier build: the folder of its `skylinedb-daemon`
+    #[arg(long, value_name = "FOLDER")]
+    before: Option<PathBuf>,
     #[command(subcommand)]
     part: Option<Part>,
 }
@@ -94,6 +97,9 @@ fn compare(arguments: &Arguments) -> anyhow::Result<()> {
     if let Some(picture) = &arguments.growth {
         return growth::measure(&skyline, arguments.seconds, arguments.rounds, picture);
     }
+    if let Some(programs) = &arguments.before {
+        return compare_with_before(arguments, &skyline, programs, folder.path());
+    }
     let postgres = postgres::Cluster::start(folder.path())?;
     let floor = floor::Server::start(folder.path())?;
     let mut table = Table::new();
@@ -121,7 +127,36 @@ fn compare(arguments: &Arguments) -> anyhow::Result<()> {
             rest::measure(folder.path(), &mut table)?;
         }
     }
+    print(arguments, &table);
+    Ok(())
+}
+
+fn compare_with_before(
+    arguments: &Arguments,
+    skyline: &skyline::Daemon,
+    programs: &Path,
+    folder: &Path,
+) -> anyhow::Result<()> {
+    let before = skyline::Daemon::start_program(&programs.join("skylinedb-daemon"), &folder.join("before"))?;
+    let mut table = Table::new();
+    let is_meant = |case: &&Case| case.name.contains(&arguments.only) && case.work != Work::Import;
+    for case in CASES.iter().filter(is_meant) {
+        for round in 0..arguments.rounds {
+            eprintln!("{} ({} of {})", case.name, round + 1, arguments.rounds);
+            let mut both = [("SkylineDB", skyline), ("before", &before)];
+            if round % 2 == 1 {
+                both.reverse();
+            }
+            for (who, daemon) in both {
+                table.add(case, who, daemon.measure(case, arguments.seconds)?);
+            }
+        }
+    }
+    print(arguments, &table);
+    Ok(())
+}
+
+fn print(arguments: &Arguments, table: &Table) {
     let printed = if arguments.json { format!("{}\n", table.to_json()) } else { table.to_text() };
     print!("{printed}");
-    Ok(())
 }

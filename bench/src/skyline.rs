@@ -22,9 +22,14 @@ pub(crate) struct Daemon {
 
 impl Daemon {
     pub(crate) fn start(folder: &Path) -> anyhow::Result<Self> {
+        Self::start_program(&beside("skylinedb-daemon")?, folder)
+    }
+
+    /// Starts this program, which may be of an earlier build.
+    pub(crate) fn start_program(program: &Path, folder: &Path) -> anyhow::Result<Self> {
         std::fs::create_dir_all(folder)?;
         let socket = folder.join("sky.sock");
-        let mut daemon = Command::new(beside("skylinedb-daemon")?);
+        let mut daemon = Command::new(program);
         daemon.arg(folder.join("sky.db")).arg("--endpoint").arg(&socket).stderr(Stdio::null());
         let process = Running::start(&mut daemon)?;
         wait_for(&socket)?;

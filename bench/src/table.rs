@@ -63,9 +63,9 @@ impl Table {
         );
         for row in &self.rows {
             let median = Measurement::median(&row.all);
-            let own = self.own(row.case);
-            let ratio =
-                |own: f64, other: f64| if row.who == OWN { String::new() } else { format!("{:.2}", own / other) };
+            let ratio = |figure: fn(&Measurement) -> f64| {
+                self.ratio(row, figure).map_or_else(String::new, |ratio| format!("{ratio:.2}"))
+            };
             let _ = writeln!(
                 text,
                 "| {:<40} | {:<10} | {:>10.0} | {:>9.1} | {:>10.1} | {:>10.1} | {:>8} | {:>8} |",
@@ -75,11 +75,14 @@ impl Table {
                 median.p50_us,
                 median.p99_us,
                 median.max_us,
-                ratio(own.per_second, median.per_second),
-                ratio(own.p50_us, median.p50_us),
+                ratio(|one| one.per_second),
+                ratio(|one| one.p50_us),
             );
         }
-        let _ = writeln!(text, "\n`speed ×` and `p50 ×` are SkylineDB's figure divided by the other's.");
+        let _ = writeln!(
+            text,
+            "\n`speed ×` and `p50 ×` are SkylineDB's figure divided by the other's of the same round; the median."
+        );
         for (name, figures) in &self.rest {
             let _ = writeln!(text, "{name}: {:.2}", median(figures));
         }
@@ -99,9 +102,11 @@ impl Table {
         json!({ "cases": rows.collect::<Vec<_>>(), "at_rest": rest.collect::<serde_json::Map<_, _>>() })
     }
 
-    fn own(&self, case: &str) -> Measurement {
-        let own = self.rows.iter().find(|row| row.case == case && row.who == OWN);
-        own.map(|row| Measurement::median(&row.all)).unwrap_or_default()
+    /// How SkylineDB's figure compares with another's. Round by round: what slows the machine for a while slows both.
+    fn ratio(&self, other: &Row, figure: fn(&Measurement) -> f64) -> Option<f64> {
+        let own = self.rows.iter().find(|row| row.case == other.case && row.who == OWN)?;
+        let ratios: Vec<_> = own.all.iter().zip(&other.all).map(|(own, other)| figure(own) / figure(other)).collect();
+        (other.who != OWN).then(|| median(&ratios))
     }
 }
 
