@@ -329,6 +329,16 @@ pub(crate) fn prepare_path(path: &Path) -> Result<PathBuf, Error> {
     let cannot = |what: &str, error: &std::io::Error| {
         Error::new(Kind::Invalid, "BAD_DATABASE_PATH", format!("cannot {what} {}: {error}", path.display()))
     };
+    if path.to_str().is_some_and(|path| path == ":memory:" || path.starts_with("file:")) {
+        return Err(Error::new(
+            Kind::Invalid,
+            "BAD_DATABASE_PATH",
+            format!(
+                "{} would be a file of that name; give the path of a database file (./{0} if this is meant)",
+                path.display()
+            ),
+        ));
+    }
     let absolute = std::path::absolute(path).map_err(|error| cannot("find", &error))?;
     let Some(folder) = absolute.parent() else {
         return Err(Error::new(Kind::Invalid, "BAD_DATABASE_PATH", format!("{} is not a file's path", path.display())));
@@ -343,6 +353,13 @@ pub(crate) fn prepare_path(path: &Path) -> Result<PathBuf, Error> {
                 path.display(),
                 path.display()
             ),
+        ));
+    }
+    if absolute.exists() && !absolute.is_file() {
+        return Err(Error::new(
+            Kind::Invalid,
+            "BAD_DATABASE_PATH",
+            format!("{} is a device, a pipe or a socket; give the path of a database file", path.display()),
         ));
     }
     canonical_database(&absolute).map_err(|error| cannot("find", &error))

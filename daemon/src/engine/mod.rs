@@ -10,6 +10,7 @@ mod connection;
 mod error;
 mod functions;
 mod lock_holders;
+mod long_sql;
 mod meta;
 mod policy;
 mod readers;
@@ -102,6 +103,18 @@ impl Database {
     pub(crate) async fn read(&self, batch: Batch, cancel: Cancel) -> Result<Read, Error> {
         let (readers, revision, own) = (Arc::clone(&self.readers), self.revision(), cancel.clone());
         cancel.in_time(async move { readers.batch(batch, own, revision).await }).await
+    }
+
+    /// Has the pool compile the long texts of statements that are for the writer, and refuses those that take long.
+    pub(crate) async fn look_at_long<S>(&self, statements: S, cancel: &Cancel) -> Result<S, Error>
+    where
+        S: AsRef<[Statement]> + Send + 'static,
+    {
+        if !long_sql::has_long(statements.as_ref()) {
+            return Ok(statements);
+        }
+        let (readers, own) = (Arc::clone(&self.readers), cancel.clone());
+        cancel.in_time(async move { readers.look_at_long(statements, own).await }).await
     }
 
     /// Puts a batch into the writer's queue, in the order of the calls. The answer comes when it is committed, or when its

@@ -9,6 +9,7 @@ use super::{
     collector::content_bytes,
     connection::{GuardedConnection, LOOK_AT_SCHEMA},
     error::{Error, Kind},
+    long_sql::{self, Stopwatch},
     meta,
     policy::{Author, Traits},
     sqlite3::{
@@ -166,6 +167,12 @@ fn run_on_whole_file(
     outcome.map(|(result, writes)| Ran { result, writes })
 }
 
+/// Whether a text compiles.
+pub(super) fn compiles(connection: &GuardedConnection, sql: &str) -> Result<(), Error> {
+    prepare(connection, sql)?.put_back(sql);
+    Ok(())
+}
+
 /// What a text is; `None` if it does not compile.
 pub(super) fn nature(connection: &GuardedConnection, sql: &str) -> Option<Nature> {
     connection.refresh_schema().ok()?;
@@ -192,6 +199,9 @@ fn run_prepared(
     let writes = writes(prepared, traits);
     if access == Access::Read && writes {
         return Err(Stop::Needs(Access::Shared));
+    }
+    if traits.changes_schema {
+        long_sql::check_schema_text(&statement.sql).map_err(Stop::Failed)?;
     }
     match access {
         Access::Read if !is_for_readers(traits) => return Err(Stop::Needs(Access::Alone)),
@@ -276,6 +286,7 @@ fn prepare<'c>(connection: &'c GuardedConnection, sql: &str) -> Result<Prepared<
     connection.policy.set_author(Author::Client);
     let limit_bytes = COMPILE_BYTES.saturating_add(sql.len().saturating_mul(COMPILE_BYTES_PER_SQL_BYTE));
     let allowance = Allowance::begin(limit_bytes.min(connection.statement_bytes), &connection.watch);
+    let stopwatch = Stopwatch::start(sql);
     let compiled = connection.sqlite.prepare_cached(sql);
     let (used_bytes, refusal) = (allowance.used_bytes(), allowance.refusal());
     drop(allowance);
@@ -284,6 +295,10 @@ fn prepare<'c>(connection: &'c GuardedConnection, sql: &str) -> Result<Prepared<
         Error { does_not_compile: refusal.is_none(), ..error }
     })?;
     let (traits, _) = connection.policy.take_findings();
+    if let Err(error) = stopwatch.check() {
+        compiled.discard();
+        return Err(error);
+    }
     let is_empty = compiled.column_count() == 0 && compiled.readonly() && compiled.expanded_sql().is_none();
     if is_empty {
         compiled.discard();

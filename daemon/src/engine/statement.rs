@@ -53,6 +53,12 @@ pub(crate) struct Batch {
     pub(crate) size_bytes: usize,
 }
 
+impl AsRef<[Statement]> for Batch {
+    fn as_ref(&self) -> &[Statement] {
+        &self.statements
+    }
+}
+
 /// What makes a batch known again.
 #[derive(Debug)]
 pub(crate) struct RequestId {

@@ -12,8 +12,13 @@ use std::{
 
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
+    task::coop,
     time::{Sleep, sleep},
 };
+
+/// A task of the runtime has 128 units before it must let others run, and a read takes one, however much it reads. A client that
+/// sends nothing but the smallest frames of HTTP/2 has 64 KiB of them read at once, which takes a millisecond.
+const BYTES_PER_TURN_UNIT: usize = 2 << 10;
 
 /// A stream that is shut down when the other end has closed it, or has not done so in a time.
 #[derive(Debug)]
@@ -36,7 +41,15 @@ impl<S: AsyncRead + Unpin> AsyncRead for Lingering<S> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
+        for _ in 0..(buffer.filled().len() - before) / BYTES_PER_TURN_UNIT {
+            match coop::poll_proceed(context) {
+                Poll::Ready(unit) => unit.made_progress(),
+                Poll::Pending => break, // the next read waits for the task's next turn
+            }
+        }
+        Poll::Ready(Ok(()))
     }
 }
 

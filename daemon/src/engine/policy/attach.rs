@@ -26,7 +26,7 @@ pub(super) fn check_name(filename: &str, allowed: &[PathBuf]) -> Result<PathBuf,
         || filename.starts_with(':')
         || filename.get(..5).is_some_and(|s| s.eq_ignore_ascii_case("file:"))
     {
-        return Err(refused(filename, "give its absolute path as a literal"));
+        return Err(refused(filename, "give its absolute path as a literal, below a folder of --allow-attach"));
     }
     let path = Path::new(filename);
     // Windows has more than one name for a file: a short one, and those with dots and blanks at the end.

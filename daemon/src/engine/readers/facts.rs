@@ -13,6 +13,7 @@ use hashlink::LruCache;
 
 use super::super::{
     connection::{GuardedConnection, SchemaGeneration},
+    long_sql,
     run::{self, Nature},
     statement::{Batch, Statement},
 };
@@ -89,6 +90,9 @@ impl Facts {
 
     /// Where a batch is run. A batch of many statements goes by its first: to look all of them up would take long.
     pub(super) fn route(&self, batch: &Batch) -> Route {
+        if long_sql::has_long(&batch.statements) {
+            return Route::Pool;
+        }
         // Only the writer knows the answers to earlier requests.
         if batch.request.is_some() {
             return Route::Writer;
@@ -156,7 +160,8 @@ fn route_of(remembered: &mut LruCache<String, Fact>, sql: &str, generation: u64)
     }
 }
 
-fn begins_as_a_write(sql: &str) -> bool {
+/// Whether a text is one of the most common that write.
+pub(super) fn begins_as_a_write(sql: &str) -> bool {
     let sql = sql.trim_ascii_start();
     WRITES_BEGIN_WITH.iter().any(|word| {
         sql.get(..word.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(word))

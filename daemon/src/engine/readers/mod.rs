@@ -20,7 +20,7 @@ use deadpool_sqlite::Runtime;
 use tokio::sync::Semaphore;
 
 use self::{
-    facts::Facts,
+    facts::{Facts, begins_as_a_write},
     inline::{Fingerprint, Inline},
     live::LiveReads,
     pool::{Reader, ReaderManager, on_thread},
@@ -34,6 +34,7 @@ use super::{
     collector::{Budget, Collector},
     connection::{Config, GuardedConnection},
     error::{Error, Kind},
+    long_sql,
     run::{self, Access, RowSink, Stop},
     statement::{Batch, BatchResult, Mode, Statement, StatementResult},
 };
@@ -113,6 +114,13 @@ impl Readers {
             let _live = live;
             let begin = Instant::now();
             connection.watch.begin(&cancel, None);
+            if long_sql::has_long(&batch.statements) {
+                let looked = long_sql::look_at(connection, &batch.statements);
+                if looked.is_err() || is_for_writer(&batch) {
+                    connection.watch.end();
+                    return looked.map(|()| Read::Writes(batch));
+                }
+            }
             // A single statement has a snapshot of its own.
             let opened = if batch.statements.len() > 1 { connection.run("BEGIN;") } else { Ok(()) };
             let result = opened
@@ -128,6 +136,21 @@ impl Readers {
             }
         };
         on_thread(reader, read).await
+    }
+
+    /// Compiles the long texts of statements, and gives them back unless one takes too long.
+    pub(super) async fn look_at_long<S>(&self, statements: S, cancel: Cancel) -> Result<S, Error>
+    where
+        S: AsRef<[Statement]> + Send + 'static,
+    {
+        let reader = self.reader(&cancel).await?;
+        let look = move |connection: &GuardedConnection| {
+            connection.watch.begin(&cancel, None);
+            let looked = long_sql::look_at(connection, statements.as_ref());
+            connection.watch.end();
+            looked.map(|()| statements)
+        };
+        on_thread(reader, look).await
     }
 
     /// Runs one statement and hands its rows to a sink, which may make it wait.
@@ -180,7 +203,7 @@ impl Readers {
         let timeouts = Timeouts { wait: Some(wait), create: None, recycle: None };
         let _waiting = Waiting::begin(&self.waiting);
         self.pool.timeout_get(&timeouts).await.map(Reader::new).map_err(|error| match error {
-            PoolError::Timeout(_) => cancel.interruption().map_or_else(readers_busy, Interruption::error),
+            PoolError::Timeout(_) => cancel.interruption().map_or_else(readers_busy, while_waiting),
             PoolError::Backend(error) => error,
             PoolError::Closed => super::shutting_down(),
             other => Error::internal(format_args!("taking a reader: {other}")),
@@ -202,6 +225,11 @@ impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
+}
+
+/// Whether a batch is for the writer, as far as its beginning tells.
+fn is_for_writer(batch: &Batch) -> bool {
+    batch.request.is_some() || batch.statements.first().is_some_and(|first| begins_as_a_write(&first.sql))
 }
 
 fn run_query(connection: &GuardedConnection, statement: &Statement, sink: &mut dyn RowSink) -> Result<(), Error> {
@@ -263,6 +291,13 @@ fn failure(stop: Stop) -> Error {
         Stop::Failed(error) => error,
         Stop::Needs(access) => run::not_for_readers(access),
     }
+}
+
+/// The error of a request that ended before it had a connection.
+fn while_waiting(interruption: Interruption) -> Error {
+    let error = interruption.error();
+    let message = format!("{}; it waited for a reader, and all were busy (--readers)", error.message);
+    Error { message, ..error }
 }
 
 fn readers_busy() -> Error {

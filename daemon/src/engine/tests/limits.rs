@@ -38,6 +38,36 @@ async fn a_text_that_explodes_while_it_is_compiled_is_refused_wherever_it_is_sen
 }
 
 #[tokio::test]
+async fn a_long_text_is_compiled_by_the_pool_first_and_refused_if_that_takes_long() {
+    let engine = Engine::new().await;
+    engine.run(&["CREATE TABLE k (id INTEGER PRIMARY KEY)"]).await.expect("a table");
+    let row = |table: &str| format!("({})", vec![format!("{table}.id"); 9_000].join(","));
+    let slow = format!("INSERT INTO t SELECT 1 FROM k a, k b WHERE {} = {}", row("a"), row("b"));
+    let after_a_write = atomic(&["INSERT INTO t VALUES (1)", &slow]);
+    assert_eq!(engine.route(&after_a_write), Route::Pool);
+    let (read, write) =
+        tokio::join!(engine.read(after_a_write, Cancel::default()), engine.run(&["INSERT INTO t VALUES (2)"]));
+    write.expect("it does not wait for the other");
+    let error = read.err().expect("it takes seconds to compile");
+    assert_eq!((&*error.reason, error.statement_index), ("STATEMENT_TOO_LARGE", Some(1)), "{error}");
+    let error = engine.look_at_long(atomic(&[&slow]), &Cancel::default()).await.err().expect("as long");
+    assert_eq!(error.reason, "STATEMENT_TOO_LARGE");
+
+    let rows: Vec<String> = (10..20_010).map(|i| format!("({i})")).collect();
+    let long = format!("INSERT INTO t VALUES {}", rows.join(","));
+    let Ok(Read::Writes(batch)) = engine.read(atomic(&[&long]), Cancel::default()).await else { panic!("it writes") };
+    engine.submit(batch, Cancel::default()).await.expect("a long text, but an ordinary one");
+    assert_eq!(engine.integers().await.len(), 20_001);
+}
+
+#[tokio::test]
+async fn the_schema_has_no_long_texts() {
+    let engine = Engine::new().await;
+    let view = format!("CREATE VIEW v AS SELECT {}", vec!["1234567890 AS a"; 10_000].join(","));
+    assert_eq!(engine.run(&[&view]).await.expect_err("160 KB").reason, "SCHEMA_TEXT_TOO_LONG");
+}
+
+#[tokio::test]
 async fn a_statement_takes_no_more_memory_than_it_may_and_the_connection_goes_on() {
     let engine = Engine::with(|config, _| config.max_memory_bytes = 64 << 20).await;
     let large = "SELECT length(printf('%.*c', 30000000, 'x'))";

@@ -172,7 +172,7 @@ impl Ordered {
                     let service = service.clone();
                     Doing::other(async move { service.execute_batch(batch, cancel).await.map(Response::Execute) })
                 }
-                Some(transaction) => Doing::other(transaction.execute(batch, cancel)),
+                Some(transaction) => Doing::other(transaction.execute(Arc::clone(&service.database), batch, cancel)),
             },
             Action::Begin(_) if self.transaction.is_some() => Doing::known(Err(transaction::already_open())),
             Action::Begin(kind) => {

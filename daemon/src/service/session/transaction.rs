@@ -73,6 +73,7 @@ impl Transaction {
     /// Runs a batch in it.
     pub(super) fn execute(
         &self,
+        database: Arc<Database>,
         batch: Batch,
         cancel: Cancel,
     ) -> impl Future<Output = Result<Response, Error>> + Send + 'static {
@@ -80,7 +81,10 @@ impl Transaction {
         async move {
             let result = match state {
                 State::Read(snapshot) => snapshot.execute(batch, cancel).await?,
-                State::Write(transaction) => transaction.execute(batch, cancel).await?,
+                State::Write(transaction) => {
+                    let batch = database.look_at_long(batch, &cancel).await?;
+                    transaction.execute(batch, cancel).await?
+                }
                 State::Cut(error) => return Err(error),
             };
             Ok(Response::Execute(translate::execute_response(result)))
@@ -101,7 +105,9 @@ impl Transaction {
             State::Write(transaction) => {
                 // The writer waits for this client's taking of rows, as it waits for its next request: as long, too.
                 let patience = Patience { untaken: service.database.transaction_idle_timeout(), waiting: None };
+                let database = Arc::clone(&service.database);
                 Doing::Rows(Service::rows(cancel, patience, service.ledger(), move |sink| async move {
+                    let [statement] = database.look_at_long([statement], &own).await?;
                     transaction.query(statement, own, sink).await
                 }))
             }
