@@ -70,76 +70,90 @@ impl Best {
 fn find_best(row: Row<'_>, wanted: i32, width: i32, steps: &mut Steps<'_>) -> Result<Best, Failure> {
     let mut best = Best { score: 0, column: wanted.max(0), start: 0, column_size: 0 };
     let mut phrases = Phrases::of(row, steps)?;
-    // Of what is wrong without stopping it, SQLite remembers the last; without a query it has no memory for the phrases.
-    let mut wrong = (row.phrase_count()? == 0).then_some(ffi::SQLITE_NOMEM);
+    // SQLite goes on after these two failures, and the last column decides. Without a query it has no memory for the phrases.
+    let mut failure = (row.phrase_count()? == 0).then_some(ffi::SQLITE_NOMEM);
     for column in (0..row.column_count()?).filter(|&column| wanted < 0 || wanted == column) {
         steps.step()?;
         let text = row.text(column)?.unwrap_or(&[]);
-        let instances = phrases.in_column(column, steps)?;
-        let mut sentences = Sentences::new(text);
-        if instances.next_start().is_some() {
-            row.tokenize(column, text, |start, _| sentences.token(start, steps))?;
-        }
         let column_size = row.size(column)?;
-        let in_column = InColumn { row, column, column_size, width };
-        let is_valid = in_column.find_best(instances, &sentences.starts, &mut best, steps)?;
-        wrong = (!is_valid).then_some(ffi::SQLITE_CORRUPT_VTAB);
+        let instances = phrases.in_column(column, steps)?;
+        failure = None;
+        if instances.next_start().is_none() {
+            continue;
+        }
+        let mut search = Search {
+            column,
+            column_size,
+            width,
+            from_instance: Window::new(&instances, width, row.phrase_count()?),
+            from_sentence: Window::new(&instances, width, row.phrase_count()?),
+            instances,
+            sentence: None,
+            tried_sentence: None,
+            has_more: false,
+            best: &mut best,
+        };
+        if column_size > width {
+            let mut sentences = Sentences::new(text);
+            row.tokenize(column, text, |start, _| {
+                steps.step()?;
+                if let Some(sentence) = sentences.begun_by_token(start) {
+                    search.try_until(Some(sentence), steps)?;
+                    search.sentence = Some(sentence);
+                }
+                Ok(())
+            })?;
+        }
+        search.try_until(None, steps)?;
+        failure = search.has_more.then_some(ffi::SQLITE_CORRUPT_VTAB);
     }
-    wrong.map_or(Ok(best), |code| Err(Failure::Code(code)))
+    failure.map_or(Ok(best), |code| Err(Failure::Code(code)))
 }
 
-/// A column in which the best part may be.
-struct InColumn<'c> {
-    row: Row<'c>,
+/// Looks for the best part in a column.
+struct Search<'c, 'b> {
     column: i32,
     column_size: i32,
     width: i32,
+    /// Those from which on no part has been tried.
+    instances: Instances<'c>,
+    from_instance: Window<'c>,
+    from_sentence: Window<'c>,
+    /// The first token of the sentence in which the instances are, if that is of interest.
+    sentence: Option<i32>,
+    tried_sentence: Option<i32>,
+    /// Whether there are instances behind the column's end.
+    has_more: bool,
+    best: &'b mut Best,
 }
 
-impl InColumn<'_> {
-    /// Tries the part from each instance on, and that from the beginning of its sentence on. Returns whether the column has as many
-    /// tokens as the index says.
-    fn find_best(
-        &self,
-        mut instances: Instances<'_>,
-        sentences: &[i32],
-        best: &mut Best,
-        steps: &mut Steps<'_>,
-    ) -> Result<bool, Failure> {
-        if instances.next_start().is_none() {
-            return Ok(true);
-        }
-        let phrases = self.row.phrase_count()?;
-        let mut from_instance = Window::new(&instances, self.width, phrases);
-        let mut from_sentence = Window::new(&instances, self.width, phrases);
+impl Search<'_, '_> {
+    /// Tries the part from each instance before a token on, and that from the beginning of its sentence on.
+    fn try_until(&mut self, end: Option<i32>, steps: &mut Steps<'_>) -> Result<(), Failure> {
         let Self { column, column_size, .. } = *self;
-        let mut sentence = 0;
-        let mut tried = None;
-        while let Some(instance) = instances.next(steps)? {
-            let from = instance.start;
-            if from > column_size {
-                return Ok(false);
+        while !self.has_more
+            && self.instances.next_start().is_some_and(|start| end.is_none_or(|end| start < end))
+            && let Some(Instance { start, .. }) = self.instances.next(steps)?
+        {
+            self.has_more = start > column_size;
+            if self.has_more {
+                break;
             }
-            let score = from_instance.score(from, steps)?;
-            let end = from_instance.last.map_or(0, |last| last.end);
-            best.compare(Best { score, column, start: self.centred(from, end), column_size });
+            let score = self.from_instance.score(start, steps)?;
+            let end = self.from_instance.last.map_or(0, |last| last.end);
+            self.best.compare(Best { score, column, start: self.centred(start, end), column_size });
 
-            if sentences.is_empty() || column_size <= self.width {
-                continue;
-            }
-            while sentences.get(sentence + 1).is_some_and(|&next| next <= from) {
-                sentence += 1;
-            }
-            let start = sentences[sentence];
-            // To try the same again would change nothing.
-            if start < from && tried != Some(start) {
-                tried = Some(start);
-                let bonus = if start == 0 { 120 } else { 100 };
-                let score = from_sentence.score(start, steps)?.saturating_add(bonus);
-                best.compare(Best { score, column, start, column_size });
+            // To try a sentence again would change nothing.
+            if let Some(sentence) = self.sentence.filter(|&sentence| sentence < start)
+                && self.tried_sentence != Some(sentence)
+            {
+                self.tried_sentence = Some(sentence);
+                let bonus = if sentence == 0 { 120 } else { 100 };
+                let score = self.from_sentence.score(sentence, steps)?.saturating_add(bonus);
+                self.best.compare(Best { score, column, start: sentence, column_size });
             }
         }
-        Ok(true)
+        Ok(())
     }
 
     /// Where a part begins that has what was found in its middle.
@@ -205,7 +219,6 @@ impl<'c> Window<'c> {
 /// Finds the tokens that begin a sentence: the first one, and those behind a full stop or a colon and white space.
 struct Sentences<'t> {
     text: &'t [u8],
-    starts: Vec<i32>,
     /// The number of the next token.
     position: i32,
     /// Up to where the text has been looked through, and the end of what is not white space in it.
@@ -215,21 +228,18 @@ struct Sentences<'t> {
 
 impl<'t> Sentences<'t> {
     fn new(text: &'t [u8]) -> Self {
-        Self { text, starts: Vec::new(), position: 0, seen: 0, seen_end: 0 }
+        Self { text, position: 0, seen: 0, seen_end: 0 }
     }
 
-    fn token(&mut self, start: usize, steps: &mut Steps<'_>) -> Result<(), Failure> {
-        steps.step()?;
-        if self.position == 0 || self.begins_sentence(start) {
-            self.starts.try_reserve(1).map_err(|_| Failure::NoMemory)?;
-            self.starts.push(self.position);
-        }
+    /// The number of the next token, which begins at this place, if it begins a sentence.
+    fn begun_by_token(&mut self, start: usize) -> Option<i32> {
+        let position = self.position;
         self.position += 1;
-        Ok(())
+        (position == 0 || self.is_behind_stop(start)).then_some(position)
     }
 
     /// Looks from the last token on, not back from this one: the tokens of `trigram` are white space, too, and overlap.
-    fn begins_sentence(&mut self, start: usize) -> bool {
+    fn is_behind_stop(&mut self, start: usize) -> bool {
         if start < self.seen {
             (self.seen, self.seen_end) = (0, 0);
         }
