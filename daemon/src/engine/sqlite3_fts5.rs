@@ -186,11 +186,7 @@ impl<'c> Row<'c> {
     }
 
     /// Calls `each` for each row of the table that contains a phrase.
-    pub(super) fn rows_with(
-        self,
-        phrase: usize,
-        mut each: impl FnMut() -> Result<(), Failure>,
-    ) -> Result<(), Failure> {
+    pub(super) fn rows_with(self, phrase: usize, mut each: impl FnMut() -> Result<(), Failure>) -> Result<(), Failure> {
         let mut each = |_, _| each();
         let mut visit = Visit { each: &mut each, failure: None };
         let context = (&raw mut visit).cast();
