@@ -22,12 +22,11 @@ struct Query {
 /// `bm25(table, weight, …)`: how well the row fits the query, the better the smaller, with a weight for each column.
 #[allow(clippy::cast_precision_loss, reason = "as SQLite does")]
 pub(super) fn bm25(call: &Call<'_>, row: Row<'_>, steps: &mut Steps<'_>) -> Result<(), Failure> {
-    let query = match row.kept::<Query>()? {
-        Some(query) => query,
-        None => {
-            row.keep(Query::of(row, steps)?)?;
-            row.kept()?.ok_or(Failure::NoMemory)?
-        }
+    let query = if let Some(query) = row.kept::<Query>()? {
+        query
+    } else {
+        row.keep(Query::of(row, steps)?)?;
+        row.kept()?.ok_or(Failure::NoMemory)?
     };
     let weights: Vec<_> = (0..call.len()).map(|column| call.real(column)).collect();
     let mut frequencies = Vec::new();
@@ -49,7 +48,7 @@ pub(super) fn bm25(call: &Call<'_>, row: Row<'_>, steps: &mut Steps<'_>) -> Resu
     for (rarity, frequency) in query.rarity.iter().zip(frequencies) {
         score += rarity * ((frequency * (SATURATION + 1.0)) / (frequency + length));
     }
-    call.set_real(-1.0 * score);
+    call.set_real(-score);
     Ok(())
 }
 

@@ -1,6 +1,9 @@
 //! The auxiliary functions beside SQLite's own, on tables of all kinds; and rows that would take SQLite's own for ever.
 
-use std::time::{Duration, Instant};
+use std::{
+    fmt::Write as _,
+    time::{Duration, Instant},
+};
 
 use rusqlite::{Connection, ErrorCode, ToSql, types::Value};
 
@@ -107,7 +110,7 @@ fn rows(connection: &Connection, sql: &str, parameters: &[&dyn ToSql]) -> String
         let mut rows = statement.query(parameters)?;
         while let Some(row) = rows.next()? {
             for column in 0..columns {
-                seen += &format!("{:?} ", row.get_ref(column)?);
+                let _ = write!(seen, "{:?} ", row.get_ref(column)?);
             }
         }
         Ok(())
