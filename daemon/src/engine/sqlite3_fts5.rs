@@ -28,7 +28,7 @@ pub(super) struct Positions<'c> {
     offset: c_int,
 }
 
-/// Calls a method of FTS5's interface. Each is there since version 4, which `call` makes sure of.
+/// Calls a method of FTS5's interface.
 macro_rules! method {
     ($row:expr, $name:ident $(, $argument:expr)*) => {
         match $row.api.$name {
@@ -195,20 +195,23 @@ impl<'c> Row<'c> {
         visit.failure.map_or_else(|| check(code), Err)
     }
 
-    /// What this function has kept for the query.
+    /// What this function has kept for the query, if it is of this type.
     pub(super) fn kept<T: 'static>(self) -> Result<Option<&'c T>, Failure> {
         // SAFETY: as above. What a function of this module finds is what `keep` has put there, which stays until the query
-        // ends or the function keeps something else, and no function does that twice.
+        // ends, as `keep` replaces nothing.
         let kept = unsafe { method!(self, xGetAuxdata, 0)?.cast::<Box<dyn Any>>().as_ref() };
         Ok(kept.and_then(|kept| kept.downcast_ref()))
     }
 
-    /// Keeps something for the query's further rows, once.
+    /// Keeps something for the query's further rows. Fails if something is kept already, to which there may be references.
     pub(super) fn keep<T: 'static>(self, value: T) -> Result<(), Failure> {
-        debug_assert!(self.kept::<T>()?.is_none(), "it may be in use");
+        // SAFETY: as above.
+        if !unsafe { method!(self, xGetAuxdata, 0) }?.is_null() {
+            return Err(Failure::Code(ffi::SQLITE_MISUSE));
+        }
         let boxed: Box<Box<dyn Any>> = Box::new(Box::new(value));
-        // SAFETY: as above. FTS5 owns the box from here on, even if it fails, and hands it to `destroy` once.
         let kept = Box::into_raw(boxed).cast();
+        // SAFETY: as above. FTS5 owns the box from here on, even if it fails, and hands it to `destroy` once.
         check(unsafe { method!(self, xSetAuxdata, kept, Some(destroy::<Box<dyn Any>>)) }?)
     }
 }
