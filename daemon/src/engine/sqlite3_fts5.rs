@@ -4,6 +4,7 @@
 use std::{
     any::Any,
     ffi::{CStr, c_char, c_int, c_void},
+    ops::ControlFlow,
     panic::{AssertUnwindSafe, catch_unwind},
     ptr, slice,
 };
@@ -164,16 +165,16 @@ impl<'c> Row<'c> {
         Ok(size)
     }
 
-    /// Splits a column's text into tokens, and hands on where each begins and ends. Leaves out what a tokenizer adds in the same
+    /// Splits a column's text into tokens, and hands on where each begins and ends, until told to stop. Leaves out what a tokenizer adds in the same
     /// place, such as synonyms.
     pub(super) fn tokenize(
         self,
         column: c_int,
         text: &[u8],
-        mut each: impl FnMut(usize, usize) -> Result<(), Failure>,
+        mut each: impl FnMut(usize, usize) -> Result<ControlFlow<()>, Failure>,
     ) -> Result<(), Failure> {
         let (mut locale, mut locale_length): (*const c_char, c_int) = (ptr::null(), 0);
-        let mut visit = Visit { each: &mut each, failure: None };
+        let mut visit = Visit { each: &mut each, stopped: None };
         let context = (&raw mut visit).cast();
         // SAFETY: as above. The locale stays where it is as the text does, and FTS5 calls `visit_token` only during this call.
         let code = unsafe {
@@ -182,17 +183,17 @@ impl<'c> Row<'c> {
             let length = number(text.len());
             method!(self, xTokenize_v2, start, length, locale, locale_length, context, Some(visit_token))?
         };
-        visit.failure.map_or_else(|| check(code), Err)
+        visit.stopped.unwrap_or_else(|| check(code))
     }
 
     /// Calls `each` for each row of the table that contains a phrase.
     pub(super) fn rows_with(self, phrase: usize, mut each: impl FnMut() -> Result<(), Failure>) -> Result<(), Failure> {
-        let mut each = |_, _| each();
-        let mut visit = Visit { each: &mut each, failure: None };
+        let mut each = |_, _| each().map(ControlFlow::Continue);
+        let mut visit = Visit { each: &mut each, stopped: None };
         let context = (&raw mut visit).cast();
         // SAFETY: as above; FTS5 calls `visit_row` only during this call.
         let code = unsafe { method!(self, xQueryPhrase, number(phrase), context, Some(visit_row)) }?;
-        visit.failure.map_or_else(|| check(code), Err)
+        visit.stopped.unwrap_or_else(|| check(code))
     }
 
     /// What this function has kept for the query, if it is of this type.
@@ -246,16 +247,19 @@ fn number(number: usize) -> c_int {
 
 /// What FTS5 calls back, and why it was stopped.
 struct Visit<'v> {
-    each: &'v mut dyn FnMut(usize, usize) -> Result<(), Failure>,
-    failure: Option<Failure>,
+    each: &'v mut dyn FnMut(usize, usize) -> Result<ControlFlow<()>, Failure>,
+    stopped: Option<Result<(), Failure>>,
 }
 
 impl Visit<'_> {
     /// Returns the code that has FTS5 go on or stop.
     fn visit(&mut self, start: usize, end: usize) -> c_int {
         let outcome = catch_unwind(AssertUnwindSafe(|| (self.each)(start, end)));
-        let Err(failure) = outcome.unwrap_or_else(|_| Err(Failure::panicked())) else { return ffi::SQLITE_OK };
-        self.failure = Some(failure);
+        self.stopped = match outcome.unwrap_or_else(|_| Err(Failure::panicked())) {
+            Ok(ControlFlow::Continue(())) => return ffi::SQLITE_OK,
+            Ok(ControlFlow::Break(())) => Some(Ok(())),
+            Err(failure) => Some(Err(failure)),
+        };
         ffi::SQLITE_ABORT
     }
 }

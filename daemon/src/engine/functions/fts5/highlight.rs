@@ -1,5 +1,7 @@
 //! `highlight()`, and how both it and `snippet()` mark what was found.
 
+use std::ops::ControlFlow;
+
 use rusqlite::ffi;
 
 use super::{
@@ -71,13 +73,22 @@ impl<'t, 'c> Highlighter<'t, 'c> {
         Self { text, marks, matches, range: None, output, position: 0, copied: 0, is_open: false }
     }
 
-    pub(super) fn token(&mut self, start: usize, end: usize, steps: &mut Steps<'_>) -> Result<(), Failure> {
+    /// Takes the next token. Stops behind the range: nothing more is shown.
+    pub(super) fn token(
+        &mut self,
+        start: usize,
+        end: usize,
+        steps: &mut Steps<'_>,
+    ) -> Result<ControlFlow<()>, Failure> {
         steps.step()?;
         let position = self.position;
         self.position += 1;
         if let Some(range) = self.range {
-            if position < range.first || position > range.last {
-                return Ok(());
+            if position < range.first {
+                return Ok(ControlFlow::Continue(()));
+            }
+            if position > range.last {
+                return Ok(ControlFlow::Break(()));
             }
             // A snippet from the first token on begins with what is before it.
             if position == range.first && position > 0 {
@@ -109,7 +120,7 @@ impl<'t, 'c> Highlighter<'t, 'c> {
             }
             self.copy_until(end)?;
         }
-        Ok(())
+        Ok(ControlFlow::Continue(()))
     }
 
     fn open(&mut self) -> Result<(), Failure> {

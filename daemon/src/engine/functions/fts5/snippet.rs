@@ -1,5 +1,7 @@
 //! `snippet()`: the part of a row that shows the most of what was found.
 
+use std::ops::ControlFlow;
+
 use rusqlite::ffi;
 
 use super::{
@@ -101,7 +103,7 @@ fn find_best(row: Row<'_>, wanted: i32, width: i32, steps: &mut Steps<'_>) -> Re
                     search.try_until(Some(sentence), steps)?;
                     search.sentence = Some(sentence);
                 }
-                Ok(())
+                Ok(ControlFlow::Continue(()))
             })?;
         }
         search.try_until(None, steps)?;
