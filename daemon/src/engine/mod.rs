@@ -17,6 +17,7 @@ mod readers;
 mod result_code;
 mod run;
 mod sqlite3;
+mod sqlite3_fts5;
 mod sqlite3_function;
 mod statement;
 mod temp_files;

@@ -56,6 +56,8 @@ pub(super) enum Failure {
     NoMemory,
     /// The statement is to end.
     Interrupted,
+    /// The code with which a call of SQLite has failed.
+    Code(c_int),
     /// An error with this text.
     Message(String),
 }
@@ -187,7 +189,42 @@ pub(super) fn lookaside_used(connection: &Connection) -> (c_int, c_int) {
     (current, highest)
 }
 
+impl Failure {
+    /// What a call fails with whose function has panicked.
+    pub(super) fn panicked() -> Self {
+        Self::Message("the daemon failed in an SQL function; this is a bug".into())
+    }
+}
+
 impl<'c> Call<'c> {
+    /// The call that SQLite makes.
+    ///
+    /// # Safety
+    ///
+    /// `context` must be that of a running call that lasts as long as `'c`, and `values` an array of so many arguments of it.
+    #[allow(unsafe_code, reason = "see the module")]
+    pub(super) unsafe fn new(
+        context: *mut ffi::sqlite3_context,
+        count: c_int,
+        values: *mut *mut ffi::sqlite3_value,
+    ) -> Self {
+        let arguments = match usize::try_from(count) {
+            // SAFETY: the caller's promise. For none there may be no array.
+            Ok(count) if count > 0 => unsafe { slice::from_raw_parts(values, count) },
+            _ => &[],
+        };
+        Self { context, arguments }
+    }
+
+    /// Runs the function itself, and makes its failure the call's error. A panic ends here: it must not reach SQLite.
+    pub(super) fn answer(&self, function: impl FnOnce() -> Result<(), Failure>) {
+        match catch_unwind(AssertUnwindSafe(function)) {
+            Ok(Ok(())) => {}
+            Ok(Err(failure)) => self.fail(&failure),
+            Err(_) => self.fail(&Failure::panicked()),
+        }
+    }
+
     /// How many arguments there are.
     pub(super) fn len(&self) -> usize {
         self.arguments.len()
@@ -209,6 +246,24 @@ impl<'c> Call<'c> {
         #[allow(unsafe_code, reason = "see the module")]
         unsafe {
             text_of(self.arguments[index])
+        }
+    }
+
+    /// The argument as a number, cut to 32 bits as SQLite does.
+    pub(super) fn integer(&self, index: usize) -> c_int {
+        // SAFETY: the argument belongs to this call. A text stays a text by this.
+        #[allow(unsafe_code, reason = "see the module")]
+        unsafe {
+            ffi::sqlite3_value_int(self.arguments[index])
+        }
+    }
+
+    /// The argument as a floating-point number.
+    pub(super) fn real(&self, index: usize) -> f64 {
+        // SAFETY: as for `integer`.
+        #[allow(unsafe_code, reason = "see the module")]
+        unsafe {
+            ffi::sqlite3_value_double(self.arguments[index])
         }
     }
 
@@ -285,6 +340,15 @@ impl<'c> Call<'c> {
     }
 
     /// Sets the result.
+    pub(super) fn set_real(&self, real: f64) {
+        // SAFETY: the context belongs to this call.
+        #[allow(unsafe_code, reason = "see the module")]
+        unsafe {
+            ffi::sqlite3_result_double(self.context, real);
+        }
+    }
+
+    /// Sets the result.
     pub(super) fn set_text(&self, text: &[u8]) {
         // SAFETY: the context belongs to this call, and SQLite copies the bytes at once.
         #[allow(unsafe_code, reason = "see the module")]
@@ -313,9 +377,7 @@ impl<'c> Call<'c> {
         match value {
             ValueRef::Null => {}
             ValueRef::Integer(integer) => self.set_integer(integer),
-            // SAFETY: the context belongs to this call.
-            #[allow(unsafe_code, reason = "see the module")]
-            ValueRef::Real(real) => unsafe { ffi::sqlite3_result_double(self.context, real) },
+            ValueRef::Real(real) => self.set_real(real),
             ValueRef::Text(text) => self.set_text(text),
             ValueRef::Blob(blob) => self.set_blob(blob),
         }
@@ -338,6 +400,7 @@ impl<'c> Call<'c> {
                 Failure::TooBig => ffi::sqlite3_result_error_toobig(self.context),
                 Failure::NoMemory => ffi::sqlite3_result_error_nomem(self.context),
                 Failure::Interrupted => ffi::sqlite3_result_error_code(self.context, ffi::SQLITE_INTERRUPT),
+                Failure::Code(code) => ffi::sqlite3_result_error_code(self.context, *code),
                 Failure::Message(text) => {
                     let length = c_int::try_from(text.len()).unwrap_or(c_int::MAX);
                     ffi::sqlite3_result_error(self.context, text.as_ptr().cast(), length);
@@ -392,27 +455,17 @@ unsafe extern "C" fn call<F>(context: *mut ffi::sqlite3_context, count: c_int, v
 where
     F: Fn(&Call<'_>) -> Result<(), Failure>,
 {
-    // SAFETY: SQLite gives the context of this call, as many values as it says (and maybe no array for none), and the
-    // pointer that `create` has registered, which lasts as long as the function.
-    let (registered, arguments) = unsafe {
-        let arguments = match usize::try_from(count) {
-            Ok(count) if count > 0 => slice::from_raw_parts(values, count),
-            _ => &[],
-        };
-        (ffi::sqlite3_user_data(context).cast::<Registered<F>>(), arguments)
-    };
-    let call = Call { context, arguments };
+    // SAFETY: SQLite gives the context of this call, as many values as it says, and the pointer that `create` has registered,
+    // which lasts as long as the function.
+    let (registered, call) =
+        unsafe { (ffi::sqlite3_user_data(context).cast::<Registered<F>>(), Call::new(context, count, values)) };
     // SAFETY: as above; no other reference to it is mutable.
     let registered = unsafe { &*registered };
     if registered.is_like {
         // SAFETY: this is the context of the running call of a function of `create`.
         unsafe { mark_as_like(context, count, ptr::from_ref(registered).cast(), registered.wildcards) };
     }
-    match catch_unwind(AssertUnwindSafe(|| (registered.function)(&call))) {
-        Ok(Ok(())) => {}
-        Ok(Err(failure)) => call.fail(&failure),
-        Err(_) => call.fail(&Failure::Message("the daemon failed in an SQL function; this is a bug".into())),
-    }
+    call.answer(|| (registered.function)(&call));
 }
 
 /// Lets the query planner treat a function as it does SQLite's own LIKE and GLOB, which it answers from an index where the

@@ -12,8 +12,6 @@ pub(crate) struct Case {
     pub(crate) way: Way,
     pub(crate) each: bool,
     pub(crate) ends: Ends,
-    /// See [`Case::works_on`].
-    pub(crate) works_on: bool,
     /// Whether it changes the shared tables, so that the next case needs new ones.
     pub(crate) spoils: bool,
     pub(crate) tables: Tables,
@@ -109,7 +107,6 @@ fn case(name: &'static str, text: Text) -> Case {
         each: false,
         ends: Ends::Somehow,
         spoils: false,
-        works_on: false,
         tables: Tables::Common,
     }
 }
@@ -150,13 +147,6 @@ impl Case {
 
     pub(crate) fn spoils(mut self) -> Self {
         self.spoils = true;
-        self
-    }
-
-    /// The daemon works on after it has answered, for as long as SQLite takes: nothing in SQLite can be asked to stop there.
-    /// docs/reliability.md names what is of this kind.
-    pub(crate) fn works_on(mut self) -> Self {
-        self.works_on = true;
         self
     }
 

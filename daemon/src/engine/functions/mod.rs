@@ -4,6 +4,7 @@
 //! Each gives what SQLite's own gives, byte for byte: an index over `replace(a, b, c)` is also read and written by other
 //! programs. Each is linear, asks whether its statement is to end, or refuses what would take too long.
 
+mod fts5;
 mod json;
 mod like;
 #[cfg(test)]
@@ -46,5 +47,6 @@ fn install_all(connection: &Connection, watch: &Watch, max_value_bytes: i32) -> 
         create(connection, c"rtrim", arguments, Nature::Plain, with_watch(|call, _| trim::rtrim(call)))?;
     }
     like::install(connection, watch)?;
+    fts5::install(connection, watch)?;
     json::install(connection, max_value_bytes)
 }

@@ -16,9 +16,9 @@ use crate::engine::Cancel;
 const MAX_VALUE_BYTES: i32 = 64 << 20;
 
 /// No call takes so long, even in an unoptimised build on a busy machine. Most of SQLite's own would take hours.
-const GENEROUS: Duration = Duration::from_secs(30);
+pub(super) const GENEROUS: Duration = Duration::from_secs(30);
 
-fn guarded() -> (Connection, Watch) {
+pub(super) fn guarded() -> (Connection, Watch) {
     let connection = plain();
     let watch = Watch::default();
     watch.install(&connection, 1_000).expect("a setup that works");
@@ -26,7 +26,7 @@ fn guarded() -> (Connection, Watch) {
     (connection, watch)
 }
 
-fn plain() -> Connection {
+pub(super) fn plain() -> Connection {
     memory::install().expect("before the first connection of the process");
     let connection = Connection::open_in_memory().expect("a setup that works");
     connection.set_limit(rusqlite::limits::Limit::SQLITE_LIMIT_LENGTH, MAX_VALUE_BYTES).expect("a setup that works");
@@ -34,17 +34,17 @@ fn plain() -> Connection {
 }
 
 /// The same numbers in each run (xorshift).
-struct Random(u64);
+pub(super) struct Random(pub(super) u64);
 
 impl Random {
-    fn below(&mut self, end: usize) -> usize {
+    pub(super) fn below(&mut self, end: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
         usize::try_from(self.0 >> 11).expect("a 64-bit machine") % end
     }
 
-    fn of<T: Copy>(&mut self, choices: &[T]) -> T {
+    pub(super) fn of<T: Copy>(&mut self, choices: &[T]) -> T {
         choices[self.below(choices.len())]
     }
 

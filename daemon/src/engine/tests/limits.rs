@@ -53,11 +53,11 @@ async fn a_long_text_is_compiled_by_the_pool_first_and_refused_if_that_takes_lon
     let error = engine.look_at_long(atomic(&[&slow]), &Cancel::default()).await.err().expect("as long");
     assert_eq!(error.reason, "STATEMENT_TOO_LARGE");
 
-    let rows: Vec<String> = (10..20_010).map(|i| format!("({i})")).collect();
+    let rows: Vec<String> = (10..10_010).map(|i| format!("({i})")).collect();
     let long = format!("INSERT INTO t VALUES {}", rows.join(","));
     let Ok(Read::Writes(batch)) = engine.read(atomic(&[&long]), Cancel::default()).await else { panic!("it writes") };
     engine.submit(batch, Cancel::default()).await.expect("a long text, but an ordinary one");
-    assert_eq!(engine.integers().await.len(), 20_001);
+    assert_eq!(engine.column("SELECT count(*) FROM t").await.iter().map(integer).collect::<Vec<_>>(), [10_001]);
 }
 
 #[tokio::test]

@@ -42,6 +42,8 @@ pub(super) fn cases() -> Vec<Case> {
         write("instr in a write", "INSERT INTO written(x) SELECT instr(printf('%.*c',4000000,'a'), printf('%.*cb',2000000,'a'))"),
         write("LIKE in an UPDATE", "UPDATE point SET name = name WHERE printf('%.*c',100000,'a') || name LIKE '%' || printf('%.*cb',40000,'a')"),
         write("json_patch in a write", "INSERT INTO written(x) SELECT json_patch(a.j, b.j) FROM wide_doc a, wide_doc b WHERE a.id=1 AND b.id=2"),
+        write("FTS5: snippet in a write", "INSERT INTO written(x) SELECT snippet(fts, 0, '<', '>', '…', 64) FROM fts WHERE fts MATCH 'a AND b AND c'"),
+        write("FTS5: highlight in a write", "INSERT INTO written(x) SELECT highlight(fts, 0, '<b>', '</b>') FROM fts WHERE fts MATCH 'a OR b OR c'"),
         write("FTS5: optimize", "INSERT INTO fts(fts) VALUES ('optimize')").spoils(),
         write("FTS5: rebuild", "INSERT INTO fts(fts) VALUES ('rebuild')"),
         write("FTS5: integrity-check", "INSERT INTO fts(fts) VALUES ('integrity-check')"),
