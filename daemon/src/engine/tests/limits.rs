@@ -48,9 +48,9 @@ async fn a_long_text_is_compiled_by_the_pool_first_and_refused_if_that_takes_lon
     let (read, write) =
         tokio::join!(engine.read(after_a_write, Cancel::default()), engine.run(&["INSERT INTO t VALUES (2)"]));
     write.expect("it does not wait for the other");
-    let error = read.err().expect("it takes seconds to compile");
+    let error = read.expect_err("it takes seconds to compile");
     assert_eq!((&*error.reason, error.statement_index), ("STATEMENT_TOO_LARGE", Some(1)), "{error}");
-    let error = engine.look_at_long(atomic(&[&slow]), &Cancel::default()).await.err().expect("as long");
+    let error = engine.look_at_long(atomic(&[&slow]), &Cancel::default()).await.expect_err("as long");
     assert_eq!(error.reason, "STATEMENT_TOO_LARGE");
 
     let rows: Vec<String> = (10..10_010).map(|i| format!("({i})")).collect();
