@@ -58,7 +58,7 @@ pub(super) fn check_name(filename: &str, allowed: &[PathBuf]) -> Result<PathBuf,
 #[cfg(unix)]
 mod unix {
     use std::{
-        ffi::OsString,
+        ffi::{OsStr, OsString},
         fs,
         os::{fd::OwnedFd, unix::fs::MetadataExt as _},
         path::{Component, Path, PathBuf},
@@ -82,7 +82,14 @@ mod unix {
         /// How often this process had it open before.
         opened_before: usize,
         is_made: bool,
+        /// Keeps the file's number from being given to another file, which this process may have open.
+        _pin: Pin,
     }
+
+    #[cfg(target_os = "linux")]
+    type Pin = OwnedFd;
+    #[cfg(not(target_os = "linux"))]
+    type Pin = ();
 
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     struct Id {
@@ -103,13 +110,13 @@ mod unix {
             };
             let folder = open_folder(path.parent().unwrap_or(&path)).map_err(cannot)?;
             let name = path.file_name().unwrap_or_default().to_owned();
-            let (stat, is_made) = match statat(&folder, &name, AtFlags::SYMLINK_NOFOLLOW) {
-                Ok(stat) => (stat, false),
+            let ((pin, stat), is_made) = match pin(&folder, &name) {
+                Ok(pinned) => (pinned, false),
                 Err(Errno::NOENT) => {
                     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::WRONLY | OFlags::CLOEXEC;
                     // To close it takes no lock from SQLite, which has not opened it.
                     drop(openat(&folder, &name, flags, Mode::RUSR | Mode::WUSR).map_err(cannot)?);
-                    (statat(&folder, &name, AtFlags::SYMLINK_NOFOLLOW).map_err(cannot)?, true)
+                    (pin(&folder, &name).map_err(cannot)?, true)
                 }
                 Err(error) => return Err(cannot(error)),
             };
@@ -120,12 +127,24 @@ mod unix {
                 return Err(refused(filename, "it has more than one name (hard links), and may be another's file"));
             }
             let id = Id::of(&stat);
-            Ok(Self { filename: filename.to_owned(), folder, name, id, opened_before: count_open(id), is_made })
+            // The number of names may be that of a moment at which the file had lost this one.
+            if !is_at(&folder, &name, id) {
+                return Err(refused(filename, "another file took its place while it was looked at"));
+            }
+            Ok(Self {
+                filename: filename.to_owned(),
+                folder,
+                name,
+                id,
+                opened_before: count_open(id),
+                is_made,
+                _pin: pin,
+            })
         }
 
         /// Whether SQLite has opened this very file since; the reason if it has not.
         pub(in crate::engine) fn check_opened(&self) -> Result<(), String> {
-            if count_open(self.id) > self.opened_before {
+            if count_open(self.id) > self.opened_before && is_at(&self.folder, &self.name, self.id) {
                 Ok(())
             } else {
                 Err(refused(&self.filename, "another file took its place while it was opened"))
@@ -140,11 +159,8 @@ mod unix {
 
     impl Drop for Target {
         fn drop(&mut self) {
-            let is_same = || {
-                statat(&self.folder, &self.name, AtFlags::SYMLINK_NOFOLLOW).is_ok_and(|stat| Id::of(&stat) == self.id)
-            };
             if self.is_made
-                && is_same()
+                && is_at(&self.folder, &self.name, self.id)
                 && let Err(error) = unlinkat(&self.folder, &self.name, AtFlags::empty())
             {
                 tracing::warn!(%error, file = %self.filename, "cannot remove a file made for an ATTACH that failed");
@@ -157,6 +173,26 @@ mod unix {
         fn of(stat: &Stat) -> Self {
             Self { device: stat.st_dev as u64, inode: stat.st_ino as u64 }
         }
+    }
+
+    /// Whether the name is that of this file, and the only one that it has.
+    fn is_at(folder: &OwnedFd, name: &OsStr, id: Id) -> bool {
+        let found = || statat(folder, name, AtFlags::SYMLINK_NOFOLLOW).ok().filter(|stat| Id::of(stat) == id);
+        found().is_some() && found().is_some_and(|stat| stat.st_nlink == 1) && found().is_some()
+    }
+
+    /// What the file is, with a hold on it. To let go of it takes no lock from SQLite: it is not open for reading.
+    #[cfg(target_os = "linux")]
+    fn pin(folder: &OwnedFd, name: &OsStr) -> Result<(Pin, Stat), Errno> {
+        let file = openat(folder, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+        let stat = rustix::fs::fstat(&file)?;
+        Ok((file, stat))
+    }
+
+    /// What the file is. Its number may be given to another file once it is gone.
+    #[cfg(not(target_os = "linux"))]
+    fn pin(folder: &OwnedFd, name: &OsStr) -> Result<(Pin, Stat), Errno> {
+        Ok(((), statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)?))
     }
 
     /// Opens a folder by its canonical path. No component may be a link, or have become one.
