@@ -19,6 +19,38 @@ fn of_long_rows(columns: usize) -> String {
     format!("point a, point b WHERE ({0}a.id) = ({1}b.id)", "a.id,".repeat(columns), "b.id,".repeat(columns))
 }
 
+/// Texts that take the square of their length to compile.
+pub(super) fn long_texts() -> Vec<Case> {
+    vec![
+        made("a comparison of long rows", || format!("SELECT count(*) FROM {}", of_long_rows(12_000))),
+        made("a comparison of long rows in a write", || {
+            format!("INSERT INTO written(x) SELECT 1 FROM {}", of_long_rows(12_000))
+        }),
+        batch("a comparison of long rows after a write", || {
+            vec![
+                "INSERT INTO written(x) VALUES (1)".into(),
+                format!("INSERT INTO written(x) SELECT 1 FROM {}", of_long_rows(12_000)),
+            ]
+        }),
+        made("USING the same column", || {
+            format!(
+                "INSERT INTO written(x) SELECT 1 FROM columns JOIN columns b USING({}c1)",
+                "c1989,".repeat(1_000_000)
+            )
+        }),
+        made("a list of one column", || {
+            format!("INSERT INTO written(x) SELECT 1 IN ({}zz) FROM columns p, (SELECT 1 zz)", "zz,".repeat(500_000))
+        }),
+        made("an INSERT that names a column often", || {
+            format!("INSERT INTO columns({}c1) VALUES (1)", "c1989,".repeat(1_000_000))
+        }),
+        made("a trigger of a long text", || {
+            format!("CREATE TRIGGER long AFTER UPDATE OF {}id ON point BEGIN SELECT 1; END", "id,".repeat(1_000_000))
+        })
+        .stopped(),
+    ]
+}
+
 pub(super) fn cases() -> Vec<Case> {
     let views = |case: Case| nested_views().into_iter().fold(case, Case::after).spoils();
     vec![
@@ -36,15 +68,6 @@ pub(super) fn cases() -> Vec<Case> {
             .after(format!("CREATE TRIGGER bomb AFTER INSERT ON fired BEGIN INSERT INTO written(x) SELECT * FROM ({NESTED} SELECT 1 FROM p); END"))
             .spoils()
             .stopped(),
-        made("a comparison of long rows", || format!("SELECT count(*) FROM {}", of_long_rows(20_000))),
-        made("a comparison of long rows in a write", || format!("INSERT INTO written(x) SELECT 1 FROM {}", of_long_rows(20_000))),
-        batch("a comparison of long rows after a write", || {
-            vec!["INSERT INTO written(x) VALUES (1)".into(), format!("INSERT INTO written(x) SELECT 1 FROM {}", of_long_rows(20_000))]
-        }),
-        made("USING the same column", || format!("INSERT INTO written(x) SELECT 1 FROM columns JOIN columns b USING({}c1)", "c1989,".repeat(1_000_000))),
-        made("a list of one column", || format!("INSERT INTO written(x) SELECT 1 IN ({}zz) FROM columns p, (SELECT 1 zz)", "zz,".repeat(500_000))),
-        made("an INSERT that names a column often", || format!("INSERT INTO columns({}c1) VALUES (1)", "c1989,".repeat(1_000_000))),
-        made("a trigger of a long text", || format!("CREATE TRIGGER long AFTER UPDATE OF {}id ON point BEGIN SELECT 1; END", "id,".repeat(1_000_000))).stopped(),
         batch("a batch of nested CTEs", || (0..1_000).map(|i| format!("{NESTED} SELECT {i} FROM p")).collect()).stopped(),
         batch("a batch of nested CTEs after a write", || vec!["INSERT INTO written(x) VALUES (1)".into(), format!("{NESTED} SELECT 1 FROM p")]).stopped(),
         made("nested CTEs with all columns", || {

@@ -11,8 +11,16 @@ use super::case::Case;
 
 /// All of them.
 pub(crate) fn all() -> Vec<Case> {
-    [functions::cases(), json::cases(), compiling::cases(), reading::cases(), parameters::cases(), writing::cases()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        functions::cases(),
+        json::cases(),
+        compiling::cases(),
+        compiling::long_texts(),
+        reading::cases(),
+        parameters::cases(),
+        writing::cases(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
