@@ -290,15 +290,19 @@ fn prepare<'c>(connection: &'c GuardedConnection, sql: &str) -> Result<Prepared<
     let compiled = connection.sqlite.prepare_cached(sql);
     let (used_bytes, refusal) = (allowance.used_bytes(), allowance.refusal());
     drop(allowance);
+    // Whether it compiles or not: another try would take as long.
+    if let Err(slow) = stopwatch.check() {
+        connection.policy.take_findings();
+        if let Ok(compiled) = compiled {
+            compiled.discard();
+        }
+        return Err(slow);
+    }
     let compiled = compiled.map_err(|error| {
         let error = explain(connection, error.into(), refusal.map(|why| (why, Phase::Compiling)));
         Error { does_not_compile: refusal.is_none(), ..error }
     })?;
     let (traits, _) = connection.policy.take_findings();
-    if let Err(error) = stopwatch.check() {
-        compiled.discard();
-        return Err(error);
-    }
     let is_empty = compiled.column_count() == 0 && compiled.readonly() && compiled.expanded_sql().is_none();
     if is_empty {
         compiled.discard();

@@ -53,6 +53,10 @@ async fn a_long_text_is_compiled_by_the_pool_first_and_refused_if_that_takes_lon
     let error = engine.look_at_long(atomic(&[&slow]), &Cancel::default()).await.expect_err("as long");
     assert_eq!(error.reason, "STATEMENT_TOO_LARGE");
 
+    let broken = slow.replace("SELECT 1", "SELECT 1, 2"); // found to be too many when all is compiled
+    let error = engine.look_at_long(atomic(&[&broken]), &Cancel::default()).await.expect_err("as long as one that compiles");
+    assert_eq!(error.reason, "STATEMENT_TOO_LARGE");
+
     let rows: Vec<String> = (10..10_010).map(|i| format!("({i})")).collect();
     let long = format!("INSERT INTO t VALUES {}", rows.join(","));
     let Ok(Read::Writes(batch)) = engine.read(atomic(&[&long]), Cancel::default()).await else { panic!("it writes") };
