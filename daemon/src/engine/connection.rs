@@ -135,6 +135,8 @@ pub(super) struct GuardedConnection {
     pub(super) row_bytes: usize,
     /// Whether a statement has changed the schema, or may have, since this was set to false.
     pub(super) changes_schema: Cell<bool>,
+    /// What the texts of the schema have together, at most; more than any schema as long as it was not measured.
+    pub(super) schema_bytes: Cell<usize>,
     pub(super) schema: SchemaGeneration,
     /// The generation of the schema that SQLite has read on this connection.
     schema_seen: AtomicU64,
@@ -294,6 +296,7 @@ impl GuardedConnection {
             statement_bytes: config.max_memory_bytes / STATEMENTS_PER_MEMORY,
             row_bytes: config.max_value_bytes,
             changes_schema: Cell::new(false),
+            schema_bytes: Cell::new(usize::MAX),
             schema: config.schema.clone(),
             schema_seen: AtomicU64::new(NO_SCHEMA),
             temp_files: config.temp_files.user(),

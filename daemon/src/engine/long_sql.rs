@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use super::{
-    connection::GuardedConnection,
+    connection::{GuardedConnection, prepare_own},
     error::{Error, Kind},
     run::{self, STATEMENT_TOO_LARGE},
     statement::Statement,
@@ -17,8 +17,13 @@ const LONG_SQL_BYTES: usize = 32 << 10;
 /// How much of a processor compiling a long text may take. Ordinary texts are compiled with 50 to 100 MiB/s.
 const COMPILE_TIME: Duration = Duration::from_secs(1);
 
-/// A text of the schema that is longer is refused: each connection compiles all of them whenever the schema has changed.
+/// What a text of the schema may have, and all of them together: each connection compiles the whole schema whenever it has changed,
+/// with some 10 MiB/s, and keeps several times as much in memory.
 const SCHEMA_SQL_MAX_BYTES: usize = 64 << 10;
+const SCHEMA_MAX_BYTES: usize = 4 << 20;
+
+/// How much the texts of the schema have together.
+const MEASURE_SCHEMA: &str = "SELECT coalesce(sum(length(sql)), 0) FROM sqlite_schema;";
 
 /// Whether a text is long.
 fn is_long(statement: &Statement) -> bool {
@@ -79,6 +84,33 @@ pub(super) fn check_schema_text(sql: &str) -> Result<(), Error> {
             "the statement has {} bytes of SQL, and one that changes the schema may have {SCHEMA_SQL_MAX_BYTES}: each connection \
              compiles the whole schema whenever it has changed",
             sql.len()
+        ),
+    ))
+}
+
+/// Refuses a change that has just been made, and has made the schema too large. A schema that was larger can be made smaller.
+pub(super) fn check_schema(connection: &GuardedConnection, sql: &str) -> Result<(), Error> {
+    // What CREATE adds is its own text; ALTER may write all others anew.
+    let begins_with =
+        |word: &str| sql.trim_ascii_start().get(..word.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(word));
+    let at_most = connection.schema_bytes.get().saturating_add(sql.len());
+    if begins_with("CREATE") && at_most <= SCHEMA_MAX_BYTES {
+        connection.schema_bytes.set(at_most);
+        return Ok(());
+    }
+    let bytes = connection
+        .as_daemon(|sqlite| prepare_own(sqlite, MEASURE_SCHEMA)?.query_row([], |row| row.get::<_, i64>(0)))?;
+    let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+    connection.schema_bytes.set(bytes);
+    if bytes <= SCHEMA_MAX_BYTES || begins_with("DROP") {
+        return Ok(());
+    }
+    Err(Error::new(
+        Kind::Exhausted,
+        "SCHEMA_TOO_LARGE",
+        format!(
+            "the database's schema would have {bytes} bytes of SQL, and may have {SCHEMA_MAX_BYTES}: each connection compiles all of \
+             it whenever it has changed; drop what is not needed, or use fewer tables with more rows"
         ),
     ))
 }

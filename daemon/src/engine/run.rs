@@ -237,6 +237,9 @@ fn run_prepared(
     if traits.changes_schema || access == Access::OutsideTransaction {
         connection.changes_schema.set(true);
     }
+    if traits.changes_schema {
+        long_sql::check_schema(connection, &statement.sql).map_err(Stop::Failed)?;
+    }
     if let Some(table) = &traits.defines
         && meta::is_referred_to_by(connection, table).map_err(Stop::Failed)?
     {

@@ -54,7 +54,8 @@ async fn a_long_text_is_compiled_by_the_pool_first_and_refused_if_that_takes_lon
     assert_eq!(error.reason, "STATEMENT_TOO_LARGE");
 
     let broken = slow.replace("SELECT 1", "SELECT 1, 2"); // found to be too many when all is compiled
-    let error = engine.look_at_long(atomic(&[&broken]), &Cancel::default()).await.expect_err("as long as one that compiles");
+    let error =
+        engine.look_at_long(atomic(&[&broken]), &Cancel::default()).await.expect_err("as long as one that compiles");
     assert_eq!(error.reason, "STATEMENT_TOO_LARGE");
 
     let rows: Vec<String> = (10..10_010).map(|i| format!("({i})")).collect();
@@ -69,6 +70,19 @@ async fn the_schema_has_no_long_texts() {
     let engine = Engine::new().await;
     let view = format!("CREATE VIEW v AS SELECT {}", vec!["1234567890 AS a"; 10_000].join(","));
     assert_eq!(engine.run(&[&view]).await.expect_err("160 KB").reason, "SCHEMA_TEXT_TOO_LONG");
+    let view = |i: usize| format!("CREATE VIEW v{i} AS SELECT '{}' AS a", "x".repeat(60_000));
+    for i in 0..69 {
+        engine.run(&[&view(i)]).await.expect("4 MiB in all");
+    }
+    let result = engine.run_batch(each(&["INSERT INTO t VALUES (1)", &view(69)])).await.expect("a batch");
+    assert!(matches!(&result.results[1], Err(error) if error.reason == "SCHEMA_TOO_LARGE"));
+    let columns: Vec<String> =
+        (0..10).map(|i| format!("ALTER TABLE t ADD COLUMN c{i} DEFAULT '{}'", "x".repeat(60_000))).collect();
+    let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
+    assert_eq!(engine.run(&columns).await.expect_err("it is full").reason, "SCHEMA_TOO_LARGE");
+    assert_eq!(engine.integers().await, [1]);
+    assert_eq!(engine.column("SELECT count(*) FROM sqlite_schema WHERE type = 'view'").await, [Value::Integer(69)]);
+    engine.run(&["DROP VIEW v1", "CREATE VIEW v1 AS SELECT 1"]).await.expect("it is smaller now");
 }
 
 #[tokio::test]
