@@ -103,23 +103,20 @@ fn compare(arguments: &Arguments) -> anyhow::Result<()> {
     let postgres = postgres::Cluster::start(folder.path())?;
     let floor = floor::Server::start(folder.path())?;
     let mut table = Table::new();
-    for case in CASES.iter().filter(|case| case.name.contains(&arguments.only)) {
-        for round in 0..arguments.rounds {
-            eprintln!("{} ({} of {})", case.name, round + 1, arguments.rounds);
-            let seconds = arguments.seconds;
-            if case.work == Work::Import {
-                table.add(case, "SkylineDB", import::by_skyline(folder.path(), &skyline)?);
-                table.add(case, "sqlite3", import::by_sqlite3(folder.path())?);
-                continue;
-            }
-            table.add(case, "SkylineDB", skyline.measure(case, seconds)?);
-            if case.has_rivals() {
-                table.add(case, "direct", direct::measure(folder.path(), case, seconds)?);
-                table.add(case, "PostgreSQL", postgres.measure(case, seconds)?);
-            }
-            if case.has_floor() {
-                table.add(case, "bare tonic", floor.measure(case, seconds)?);
-            }
+    for (case, _) in turns(arguments) {
+        let seconds = arguments.seconds;
+        if case.work == Work::Import {
+            table.add(case, "SkylineDB", import::by_skyline(folder.path(), &skyline)?);
+            table.add(case, "sqlite3", import::by_sqlite3(folder.path())?);
+            continue;
+        }
+        table.add(case, "SkylineDB", skyline.measure(case, seconds)?);
+        if case.has_rivals() {
+            table.add(case, "direct", direct::measure(folder.path(), case, seconds)?);
+            table.add(case, "PostgreSQL", postgres.measure(case, seconds)?);
+        }
+        if case.has_floor() {
+            table.add(case, "bare tonic", floor.measure(case, seconds)?);
         }
     }
     if "at rest".contains(&arguments.only) {
@@ -139,21 +136,25 @@ fn compare_with_before(
 ) -> anyhow::Result<()> {
     let before = skyline::Daemon::start_program(&programs.join("skylinedb-daemon"), &folder.join("before"))?;
     let mut table = Table::new();
-    let is_meant = |case: &&Case| case.name.contains(&arguments.only) && case.work != Work::Import;
-    for case in CASES.iter().filter(is_meant) {
-        for round in 0..arguments.rounds {
-            eprintln!("{} ({} of {})", case.name, round + 1, arguments.rounds);
-            let mut both = [("SkylineDB", skyline), ("before", &before)];
-            if round % 2 == 1 {
-                both.reverse();
-            }
-            for (who, daemon) in both {
-                table.add(case, who, daemon.measure(case, arguments.seconds)?);
-            }
+    for (case, round) in turns(arguments).filter(|(case, _)| case.work != Work::Import) {
+        let mut both = [("SkylineDB", skyline), ("before", &before)];
+        if round % 2 == 1 {
+            both.reverse();
+        }
+        for (who, daemon) in both {
+            table.add(case, who, daemon.measure(case, arguments.seconds)?);
         }
     }
     print(arguments, &table);
     Ok(())
+}
+
+/// What is measured, one after the other, each with the number of its round. Says so on the way.
+fn turns(arguments: &Arguments) -> impl Iterator<Item = (&'static Case, usize)> {
+    let meant = CASES.iter().filter(|case| case.name.contains(&arguments.only));
+    meant.flat_map(|case| (0..arguments.rounds).map(move |round| (case, round))).inspect(|(case, round)| {
+        eprintln!("{} ({} of {})", case.name, round + 1, arguments.rounds);
+    })
 }
 
 fn print(arguments: &Arguments, table: &Table) {

@@ -327,12 +327,17 @@ pub(super) fn prepare_own<'c>(sqlite: &'c Connection, sql: &'static str) -> rusq
     sqlite.prepare_cached(sql)
 }
 
+/// Whether SQLite takes a name for something else than a file's path: `:memory:`, or a URI.
+pub(super) fn is_no_path(name: &str) -> bool {
+    name.starts_with(':') || name.get(..5).is_some_and(|scheme| scheme.eq_ignore_ascii_case("file:"))
+}
+
 /// Makes the folders of the database file, and gives its path in the one form that names it in logs, errors and locks.
 pub(crate) fn prepare_path(path: &Path) -> Result<PathBuf, Error> {
     let cannot = |what: &str, error: &std::io::Error| {
         Error::new(Kind::Invalid, "BAD_DATABASE_PATH", format!("cannot {what} {}: {error}", path.display()))
     };
-    if path.to_str().is_some_and(|path| path == ":memory:" || path.starts_with("file:")) {
+    if path.to_str().is_some_and(is_no_path) {
         return Err(Error::new(
             Kind::Invalid,
             "BAD_DATABASE_PATH",

@@ -114,6 +114,17 @@ mod tests {
         end.await.expect("the task").expect("the end");
     }
 
+    #[tokio::test]
+    async fn a_client_that_sends_without_end_lets_others_have_their_turn() {
+        let mut endless = Lingering::new(tokio::io::join(tokio::io::repeat(0), tokio::io::sink()), Duration::ZERO);
+        let other = tokio::spawn(async {});
+        let (mut bytes, mut read) = (vec![0; 64 << 10], 0);
+        while !other.is_finished() {
+            read += endless.read(&mut bytes).await.expect("there is always more");
+            assert!(read <= 128 * BYTES_PER_TURN_UNIT + bytes.len(), "it has taken the thread for {read} bytes");
+        }
+    }
+
     #[tokio::test(start_paused = true)]
     async fn who_never_closes_holds_nothing_up_for_ever() {
         let (server, _client) = duplex(16);

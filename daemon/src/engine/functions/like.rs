@@ -5,9 +5,12 @@
 use memchr::{memchr, memchr2};
 use rusqlite::Connection;
 
-use super::super::{
-    cancel::Watch,
-    sqlite3_function::{Call, Failure, Nature, Wildcards, create},
+use super::{
+    super::{
+        cancel::Watch,
+        sqlite3_function::{Call, Failure, Nature, Wildcards, create},
+    },
+    Steps,
 };
 
 const LIKE: Wildcards = Wildcards { any_text: b'%', any_character: b'_', set: 0, ignores_case: true };
@@ -56,15 +59,8 @@ fn like(call: &Call<'_>, wildcards: Wildcards, watch: &Watch) -> Result<(), Fail
         }
     }
     if let (Some(pattern), Some(text)) = (pattern, call.text(1)) {
-        let mut steps = 0;
-        let mut goes_on = |taken: usize| {
-            steps += taken;
-            if steps < STEPS_BETWEEN_LOOKS {
-                return true;
-            }
-            steps = 0;
-            watch.is_over().is_none()
-        };
+        let mut steps = Steps::new(watch, STEPS_BETWEEN_LOOKS);
+        let mut goes_on = |taken| steps.take(taken).is_ok();
         let matches = signs.matches(until_nul(pattern), until_nul(text), &mut goes_on);
         call.set_integer(i64::from(matches.ok_or(Failure::Interrupted)?));
     }

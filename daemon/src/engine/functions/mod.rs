@@ -28,25 +28,52 @@ pub(super) fn install(connection: &Connection, watch: &Watch, max_value_bytes: i
 }
 
 fn install_all(connection: &Connection, watch: &Watch, max_value_bytes: i32) -> rusqlite::Result<()> {
-    let with_watch = |function: fn(&Call<'_>, &Watch) -> Result<(), Failure>| {
-        let watch = watch.clone();
-        move |call: &Call<'_>| {
-            if (0..call.len()).any(|index| call.byte_length(index) >= LOOKED_AT_FROM_BYTES) && watch.is_over().is_some()
-            {
-                return Err(Failure::Interrupted);
-            }
-            function(call, &watch)
-        }
-    };
-    create(connection, c"instr", 2, Nature::Plain, with_watch(|call, _| text::instr(call)))?;
-    create(connection, c"replace", 3, Nature::Plain, with_watch(text::replace))?;
-    create(connection, c"unhex", 2, Nature::Plain, with_watch(|call, _| text::unhex(call)))?;
+    create(connection, c"instr", 2, Nature::Plain, looking(watch, text::instr))?;
+    let own = watch.clone();
+    create(connection, c"replace", 3, Nature::Plain, looking(watch, move |call| text::replace(call, &own)))?;
+    create(connection, c"unhex", 2, Nature::Plain, looking(watch, text::unhex))?;
     for arguments in [1, 2] {
-        create(connection, c"trim", arguments, Nature::Plain, with_watch(|call, _| trim::trim(call)))?;
-        create(connection, c"ltrim", arguments, Nature::Plain, with_watch(|call, _| trim::ltrim(call)))?;
-        create(connection, c"rtrim", arguments, Nature::Plain, with_watch(|call, _| trim::rtrim(call)))?;
+        create(connection, c"trim", arguments, Nature::Plain, looking(watch, trim::trim))?;
+        create(connection, c"ltrim", arguments, Nature::Plain, looking(watch, trim::ltrim))?;
+        create(connection, c"rtrim", arguments, Nature::Plain, looking(watch, trim::rtrim))?;
     }
     like::install(connection, watch)?;
     fts5::install(connection, watch)?;
     json::install(connection, max_value_bytes)
+}
+
+/// The function, after a look whether the statement is to end if an argument is large.
+fn looking(
+    watch: &Watch,
+    function: impl Fn(&Call<'_>) -> Result<(), Failure> + Send + 'static,
+) -> impl Fn(&Call<'_>) -> Result<(), Failure> + Send + 'static {
+    let watch = watch.clone();
+    move |call| {
+        if (0..call.len()).any(|index| call.byte_length(index) >= LOOKED_AT_FROM_BYTES) && watch.is_over().is_some() {
+            return Err(Failure::Interrupted);
+        }
+        function(call)
+    }
+}
+
+/// Counts what a call does, and looks from time to time whether its statement is to end.
+struct Steps<'w> {
+    watch: &'w Watch,
+    between_looks: usize,
+    taken: usize,
+}
+
+impl<'w> Steps<'w> {
+    fn new(watch: &'w Watch, between_looks: usize) -> Self {
+        Self { watch, between_looks, taken: 0 }
+    }
+
+    fn take(&mut self, steps: usize) -> Result<(), Failure> {
+        self.taken += steps;
+        if self.taken < self.between_looks {
+            return Ok(());
+        }
+        self.taken = 0;
+        if self.watch.is_over().is_some() { Err(Failure::Interrupted) } else { Ok(()) }
+    }
 }

@@ -3,9 +3,12 @@
 use memchr::memmem;
 use rusqlite::ffi;
 
-use super::super::{
-    cancel::Watch,
-    sqlite3_function::{Call, Failure},
+use super::{
+    super::{
+        cancel::Watch,
+        sqlite3_function::{Call, Failure},
+    },
+    Steps,
 };
 
 /// How much a search byte by byte may take, in comparisons: some µs.
@@ -69,16 +72,17 @@ pub(super) fn replace(call: &Call<'_>, watch: &Watch) -> Result<(), Failure> {
         return Ok(());
     }
     let Some(replacement) = call.text(2) else { return Ok(()) };
+    let mut steps = Steps::new(watch, PLACES_BETWEEN_LOOKS);
     // To prepare a search costs more than to search a short text.
     if text.len().saturating_mul(pattern.len()) <= PLAIN_MAX_COMPARISONS {
         let places = |from: usize| {
             text[from..].windows(pattern.len()).position(|window| window == pattern).map(|offset| from + offset)
         };
-        return replace_at(call, text, pattern.len(), replacement, watch, places);
+        return replace_at(call, text, pattern.len(), replacement, &mut steps, places);
     }
     let finder = memmem::Finder::new(pattern);
     let places = |from: usize| finder.find(&text[from..]).map(|offset| from + offset);
-    replace_at(call, text, pattern.len(), replacement, watch, places)
+    replace_at(call, text, pattern.len(), replacement, &mut steps, places)
 }
 
 /// Replaces so many bytes wherever `next` finds them from a place on.
@@ -87,7 +91,7 @@ fn replace_at(
     text: &[u8],
     length: usize,
     replacement: &[u8],
-    watch: &Watch,
+    steps: &mut Steps<'_>,
     next: impl Fn(usize) -> Option<usize>,
 ) -> Result<(), Failure> {
     let Some(first) = next(0) else {
@@ -98,7 +102,7 @@ fn replace_at(
     let mut place = Some(first);
     while let Some(position) = place {
         count += 1;
-        look(count, watch)?;
+        steps.take(1)?;
         place = next(position + length);
     }
     let bytes = (text.len() - count * length).saturating_add(count.saturating_mul(replacement.len()));
@@ -109,10 +113,8 @@ fn replace_at(
     replaced.try_reserve_exact(bytes).map_err(|_| Failure::NoMemory)?;
     let mut copied = 0;
     place = Some(first);
-    count = 0;
     while let Some(position) = place {
-        count += 1;
-        look(count, watch)?;
+        steps.take(1)?;
         replaced.extend_from_slice(&text[copied..position]);
         replaced.extend_from_slice(replacement);
         copied = position + length;
@@ -121,12 +123,6 @@ fn replace_at(
     replaced.extend_from_slice(&text[copied..]);
     call.set_text(&replaced);
     Ok(())
-}
-
-/// Looks from time to time whether the statement is to end.
-fn look(count: usize, watch: &Watch) -> Result<(), Failure> {
-    let ends = count.is_multiple_of(PLACES_BETWEEN_LOOKS) && watch.is_over().is_some();
-    if ends { Err(Failure::Interrupted) } else { Ok(()) }
 }
 
 /// `unhex(digits, ignored)`: the bytes of pairs of digits, between which ignored characters may stand. SQLite's own looks

@@ -6,6 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::super::connection::is_no_path;
 #[cfg(unix)]
 pub(in crate::engine) use unix::Target;
 #[cfg(windows)]
@@ -22,10 +23,7 @@ pub(super) fn refused(filename: &str, why: &str) -> String {
 /// Looks at the name alone, when the statement is compiled: it may never run. Returns the file's folder, canonical.
 pub(super) fn check_name(filename: &str, allowed: &[PathBuf]) -> Result<PathBuf, String> {
     // A name that SQLite would take apart as a URI could carry parameters, and :memory: would be nobody's.
-    if filename.is_empty()
-        || filename.starts_with(':')
-        || filename.get(..5).is_some_and(|s| s.eq_ignore_ascii_case("file:"))
-    {
+    if filename.is_empty() || is_no_path(filename) {
         return Err(refused(filename, "give its absolute path as a literal, below a folder of --allow-attach"));
     }
     let path = Path::new(filename);

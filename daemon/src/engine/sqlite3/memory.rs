@@ -6,7 +6,6 @@
 
 #![cfg_attr(windows, allow(clippy::missing_const_for_thread_local, reason = "they are const; it is mistaken"))]
 
-#[cfg(unix)]
 use std::time::{Duration, Instant};
 use std::{
     alloc::{Layout, alloc, dealloc, realloc},
@@ -30,15 +29,12 @@ const HEADER_BYTES: usize = 16;
 const ALLOCATIONS_BETWEEN_LOOKS: u32 = 64;
 
 /// Reads between two looks: from a disk, some milliseconds.
-#[cfg(unix)]
 const READS_BETWEEN_LOOKS: u32 = 16;
 
 /// A statement ends more gently by other means, which have this long. A read transaction outlives them, but no failed read.
-#[cfg(unix)]
 pub(super) const GENTLE_TIME: Duration = Duration::from_millis(100);
 
 /// Reads that are let alone after one was refused: SQLite reads to undo the statement, too.
-#[cfg(unix)]
 pub(super) const READS_AFTER_REFUSAL: u32 = 4_096;
 
 /// A statement that has taken less than this is not refused because all of them together have taken too much: point reads go
@@ -75,10 +71,8 @@ struct Local {
     /// Bytes of the allowance.
     bytes: Cell<isize>,
     until_look: Cell<u32>,
-    #[cfg(unix)]
     reads_until_look: Cell<u32>,
     /// Since when the statement ought to have ended, as far as reads have seen.
-    #[cfg(unix)]
     over_since: Cell<Option<Instant>>,
     refusal: Cell<Option<Refusal>>,
     shard: Cell<usize>,
@@ -91,9 +85,7 @@ thread_local! {
             left: Cell::new(0),
             bytes: Cell::new(0),
             until_look: Cell::new(ALLOCATIONS_BETWEEN_LOOKS),
-            #[cfg(unix)]
             reads_until_look: Cell::new(READS_BETWEEN_LOOKS),
-            #[cfg(unix)]
             over_since: Cell::new(None),
             refusal: Cell::new(None),
             shard: Cell::new(usize::MAX),
@@ -150,7 +142,6 @@ impl Allowance {
             local.left.set(bytes);
             local.bytes.set(bytes);
             local.refusal.set(None);
-            #[cfg(unix)]
             local.over_since.set(None);
             local.is_on.set(true);
         });
@@ -217,7 +208,6 @@ impl Local {
     }
 
     /// Whether the statement goes on though it ought to have ended long ago. Says so once for many reads.
-    #[cfg(unix)]
     fn refuses_read(&self) -> bool {
         if !self.is_on.get() {
             return false;
@@ -261,7 +251,7 @@ fn is_over() -> bool {
 }
 
 /// Whether a read of a file is to fail, so that the thread's statement ends.
-#[cfg(unix)]
+#[cfg_attr(windows, expect(dead_code, reason = "SQLite reads by its own functions there"))]
 pub(super) fn refuses_read() -> bool {
     LOCAL.try_with(Local::refuses_read).unwrap_or(false)
 }

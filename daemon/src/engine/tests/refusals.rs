@@ -144,3 +144,19 @@ async fn what_is_no_statement_is_refused_with_its_reason() {
     }
     engine.run(&["SELECT 1; -- and no more"]).await.expect("a statement with a comment behind it");
 }
+
+#[test]
+fn what_is_no_database_file_is_refused_by_its_name() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let names = [":memory:", "file:x.db?mode=ro", "FILE:x.db", &folder.path().display().to_string()];
+    let devices = if cfg!(unix) { &["/dev/null", "/dev/full"][..] } else { &[] };
+    for name in names.iter().chain(devices) {
+        let error = super::super::prepare_path(name.as_ref()).expect_err("no path of a file");
+        assert_eq!(
+            (&*error.reason, error.message.contains("give the path of a database file")),
+            ("BAD_DATABASE_PATH", true),
+            "{error}"
+        );
+    }
+    super::super::prepare_path(&folder.path().join(":memory:")).expect("a file of that name");
+}

@@ -80,7 +80,7 @@ impl<'t, 'c> Highlighter<'t, 'c> {
         end: usize,
         steps: &mut Steps<'_>,
     ) -> Result<ControlFlow<()>, Failure> {
-        steps.step()?;
+        steps.take(1)?;
         let position = self.position;
         self.position += 1;
         if let Some(range) = self.range {

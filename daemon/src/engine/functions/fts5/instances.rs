@@ -45,7 +45,7 @@ impl<'c> Phrases<'c> {
     pub(super) fn of(row: Row<'c>, steps: &mut Steps<'_>) -> Result<Self, Failure> {
         let mut positions = Vec::new();
         for phrase in 0..row.phrase_count()? {
-            steps.step()?;
+            steps.take(1)?;
             positions.push(row.positions(phrase)?);
         }
         Ok(Self { row, positions })
@@ -56,9 +56,9 @@ impl<'c> Phrases<'c> {
         let mut phrases = Vec::new();
         let mut starts = Vec::new();
         for (phrase, positions) in self.positions.iter_mut().enumerate() {
-            steps.step()?;
+            steps.take(1)?;
             while positions.current().is_some_and(|(found, _)| found < column) {
-                steps.step()?;
+                steps.take(1)?;
                 positions.advance();
             }
             if let Some((_, start)) = positions.current().filter(|&(found, _)| found == column) {
@@ -77,7 +77,7 @@ impl Instances<'_> {
     }
 
     pub(super) fn next(&mut self, steps: &mut Steps<'_>) -> Result<Option<Instance>, Failure> {
-        steps.step()?;
+        steps.take(1)?;
         let Some(mut first) = self.queue.peek_mut() else { return Ok(None) };
         let Reverse((start, place)) = *first;
         let (phrase, positions) = &mut self.phrases[place];

@@ -16,37 +16,21 @@ use super::{
         sqlite3_fts5::{Row, create},
         sqlite3_function::{Call, Failure},
     },
+    Steps,
     like::until_nul,
 };
 
 /// Tokens or instances between two looks: some milliseconds in an unoptimised build.
-const STEPS_BETWEEN_LOOKS: u32 = 1 << 13;
+const STEPS_BETWEEN_LOOKS: usize = 1 << 13;
 
 pub(super) fn install(connection: &Connection, watch: &Watch) -> rusqlite::Result<()> {
     let with_watch = |function: fn(&Call<'_>, Row<'_>, &mut Steps<'_>) -> Result<(), Failure>| {
         let watch = watch.clone();
-        move |call: &Call<'_>, row: Row<'_>| function(call, row, &mut Steps { watch: &watch, taken: 0 })
+        move |call: &Call<'_>, row: Row<'_>| function(call, row, &mut Steps::new(&watch, STEPS_BETWEEN_LOOKS))
     };
     create(connection, c"highlight", with_watch(highlight::highlight))?;
     create(connection, c"snippet", with_watch(snippet::snippet))?;
     create(connection, c"bm25", with_watch(rank::bm25))
-}
-
-/// Counts what a call does, and looks from time to time whether its statement is to end.
-struct Steps<'w> {
-    watch: &'w Watch,
-    taken: u32,
-}
-
-impl Steps<'_> {
-    fn step(&mut self) -> Result<(), Failure> {
-        self.taken += 1;
-        if self.taken < STEPS_BETWEEN_LOOKS {
-            return Ok(());
-        }
-        self.taken = 0;
-        if self.watch.is_over().is_some() { Err(Failure::Interrupted) } else { Ok(()) }
-    }
 }
 
 /// An argument as text that is put into the result: NULL adds nothing, and a NUL ends it.

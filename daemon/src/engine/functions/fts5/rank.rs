@@ -31,11 +31,11 @@ pub(super) fn bm25(call: &Call<'_>, row: Row<'_>, steps: &mut Steps<'_>) -> Resu
     let weights: Vec<_> = (0..call.len()).map(|column| call.real(column)).collect();
     let mut frequencies = Vec::new();
     for phrase in 0..query.rarity.len() {
-        steps.step()?;
+        steps.take(1)?;
         let mut frequency = 0.0;
         let mut positions = row.positions(phrase)?;
         while let Some((column, _)) = positions.current() {
-            steps.step()?;
+            steps.take(1)?;
             frequency += usize::try_from(column).ok().and_then(|column| weights.get(column)).unwrap_or(&1.0);
             positions.advance();
         }
@@ -62,7 +62,7 @@ impl Query {
             let mut hits = 0_i64;
             row.rows_with(phrase, || {
                 hits += 1;
-                steps.step()
+                steps.take(1)
             })?;
             let value = (((rows - hits) as f64 + 0.5) / (hits as f64 + 0.5)).ln();
             rarity.push(if value <= 0.0 { 1e-6 } else { value });

@@ -75,7 +75,7 @@ fn find_best(row: Row<'_>, wanted: i32, width: i32, steps: &mut Steps<'_>) -> Re
     // SQLite goes on after these two failures, and the last column decides. Without a query it has no memory for the phrases.
     let mut failure = (row.phrase_count()? == 0).then_some(ffi::SQLITE_NOMEM);
     for column in (0..row.column_count()?).filter(|&column| wanted < 0 || wanted == column) {
-        steps.step()?;
+        steps.take(1)?;
         let text = row.text(column)?.unwrap_or(&[]);
         let column_size = row.size(column)?;
         let instances = phrases.in_column(column, steps)?;
@@ -98,7 +98,7 @@ fn find_best(row: Row<'_>, wanted: i32, width: i32, steps: &mut Steps<'_>) -> Re
         if column_size > width {
             let mut sentences = Sentences::new(text);
             row.tokenize(column, text, |start, _| {
-                steps.step()?;
+                steps.take(1)?;
                 if let Some(sentence) = sentences.begun_by_token(start) {
                     search.try_until(Some(sentence), steps)?;
                     search.sentence = Some(sentence);
