@@ -35,6 +35,11 @@ use lifecycle::Lifecycle;
 use single_instance::SingleInstance;
 use surroundings::Surroundings;
 
+/// The system's own unmaps and protects large blocks one by one: the threads that answer pings wait for the process's memory
+/// map while clients take and free tens of megabytes (docs/reliability.md).
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     #[cfg(windows)]
     if let Some(code) = windows_service::main() {
