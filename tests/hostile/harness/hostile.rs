@@ -46,6 +46,9 @@ pub(crate) struct End {
     pub(crate) took: Duration,
 }
 
+/// The end of a call that was dropped: its client hears no more of it.
+const DROPPED: End = End { how: Ends::Interrupted, error: String::new(), took: Duration::ZERO };
+
 /// What ends a request before its own end.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Stop {
@@ -107,7 +110,7 @@ impl Hostile {
                 let mut grpc = self.grpc.clone();
                 let begin = Instant::now();
                 let outcome = until(stop, grpc.execute(with_deadline(request, stop))).await;
-                Ok(ended(outcome, begin))
+                Ok(outcome.map_or_else(|| DROPPED, |outcome| ended(outcome, begin)))
             }
             Way::Query => {
                 let mut grpc = self.grpc.clone();
@@ -119,7 +122,7 @@ impl Hostile {
                     while parts.message().await?.is_some() {}
                     Ok(())
                 });
-                Ok(ended(outcome.await, begin))
+                Ok(outcome.await.map_or_else(|| DROPPED, |outcome| ended(outcome, begin)))
             }
         }
     }
@@ -190,12 +193,10 @@ fn with_deadline<T>(message: T, stop: Stop) -> tonic::Request<T> {
     request
 }
 
-async fn until<T>(stop: Stop, call: impl Future<Output = Result<T, Status>>) -> Result<T, Status> {
+/// The outcome of a call; `None` if it was cancelled, which for a call is to drop it.
+async fn until<T>(stop: Stop, call: impl Future<Output = Result<T, Status>>) -> Option<Result<T, Status>> {
     match stop {
-        Stop::Deadline(_) => call.await,
-        Stop::Cancel(after) => {
-            let outcome = tokio::time::timeout(after, call).await;
-            outcome.unwrap_or_else(|_| Err(Status::cancelled("the call was dropped")))
-        }
+        Stop::Deadline(_) => Some(call.await),
+        Stop::Cancel(after) => tokio::time::timeout(after, call).await.ok(),
     }
 }

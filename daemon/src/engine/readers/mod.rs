@@ -57,6 +57,9 @@ pub(super) struct Readers {
     /// Snapshots that sessions hold, at most as many as there are readers beside them: they may be held for long, and
     /// must not take the last connection.
     snapshots: Arc<Semaphore>,
+    /// Long texts of SQL that are compiled, or run: some take a minute to compile and cannot be stopped, and must not take the
+    /// connections that others need.
+    long_texts: Arc<Semaphore>,
     max_answer_bytes: usize,
 }
 
@@ -86,6 +89,7 @@ impl Readers {
             live,
             waiting: Arc::default(),
             snapshots: Arc::new(Semaphore::new(config.readers)),
+            long_texts: Arc::new(Semaphore::new((config.readers / 2).max(1))),
             max_answer_bytes: config.max_answer_bytes,
         })
     }
@@ -107,7 +111,7 @@ impl Readers {
 
     /// Runs a batch on one snapshot, as long as its statements only read. The results see at least this revision.
     pub(super) async fn batch(&self, batch: Batch, cancel: Cancel, revision: u64) -> Result<Read, Error> {
-        let reader = self.reader(&cancel).await?;
+        let reader = self.reader(&batch.statements, &cancel).await?;
         let (max_answer_bytes, inline) = (self.max_answer_bytes, Arc::clone(&self.inline));
         let (facts, live) = (Arc::clone(&self.facts), self.live.request(&cancel));
         let read = move |connection: &GuardedConnection| {
@@ -143,7 +147,7 @@ impl Readers {
     where
         S: AsRef<[Statement]> + Send + 'static,
     {
-        let reader = self.reader(&cancel).await?;
+        let reader = self.reader(statements.as_ref(), &cancel).await?;
         let look = move |connection: &GuardedConnection| {
             connection.watch.begin(&cancel, None);
             let looked = long_sql::look_at(connection, statements.as_ref());
@@ -160,7 +164,7 @@ impl Readers {
         cancel: Cancel,
         mut sink: Box<dyn RowSink + Send>,
     ) -> Result<(), Error> {
-        let reader = self.reader(&cancel).await?;
+        let reader = self.reader(std::slice::from_ref(&statement), &cancel).await?;
         let inline = Arc::clone(&self.inline);
         let (facts, live) = (Arc::clone(&self.facts), self.live.request(&cancel));
         let read = move |connection: &GuardedConnection| {
@@ -187,7 +191,7 @@ impl Readers {
             )
             .retry_after(READERS_BUSY_RETRY_AFTER)
         })?;
-        Snapshot::open(self.reader(cancel).await?, permit, self.max_answer_bytes, &self.live).await
+        Snapshot::open(self.reader(&[], cancel).await?, permit, self.max_answer_bytes, &self.live).await
     }
 
     /// Closes the connections that are not in use, and gives out no more.
@@ -195,15 +199,23 @@ impl Readers {
         self.pool.close();
     }
 
-    async fn reader(&self, cancel: &Cancel) -> Result<Reader, Error> {
+    /// A connection for these statements.
+    async fn reader(&self, statements: &[Statement], cancel: &Cancel) -> Result<Reader, Error> {
         let now = tokio::time::Instant::now();
-        let wait = cancel
-            .deadline()
-            .map_or(READER_WAIT, |deadline| READER_WAIT.min(deadline.saturating_duration_since(now.into_std())));
+        let until = cancel.deadline().map_or(now + READER_WAIT, |deadline| (now + READER_WAIT).min(deadline.into()));
+        let busy = || cancel.interruption().map_or_else(readers_busy, while_waiting);
+        let long_text = if long_sql::has_long(statements) {
+            let permit = tokio::time::timeout_at(until, Arc::clone(&self.long_texts).acquire_owned()).await;
+            Some(permit.map_err(|_| busy())?.map_err(|_| super::shutting_down())?)
+        } else {
+            None
+        };
+        let wait = until.saturating_duration_since(tokio::time::Instant::now());
         let timeouts = Timeouts { wait: Some(wait), create: None, recycle: None };
         let _waiting = Waiting::begin(&self.waiting);
-        self.pool.timeout_get(&timeouts).await.map(Reader::new).map_err(|error| match error {
-            PoolError::Timeout(_) => cancel.interruption().map_or_else(readers_busy, while_waiting),
+        let object = self.pool.timeout_get(&timeouts).await;
+        object.map(|object| Reader::new(object, long_text)).map_err(|error| match error {
+            PoolError::Timeout(_) => busy(),
             PoolError::Backend(error) => error,
             PoolError::Closed => super::shutting_down(),
             other => Error::internal(format_args!("taking a reader: {other}")),

@@ -6,6 +6,7 @@ use std::{
 };
 
 use deadpool::managed::{Manager, Metrics, Object, RecycleResult};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::super::{
     connection::{Config, GuardedConnection},
@@ -43,16 +44,20 @@ impl Manager for ReaderManager {
 
 /// A connection out of the pool. It goes back without its snapshot, which would keep the write-ahead log from being emptied.
 #[derive(Debug)]
-pub(super) struct Reader(Option<Object<ReaderManager>>);
+pub(super) struct Reader {
+    object: Option<Object<ReaderManager>>,
+    /// The place of a long text among those that may be at work. Free again when the connection is.
+    _long_text: Option<OwnedSemaphorePermit>,
+}
 
 impl Reader {
-    pub(super) fn new(object: Object<ReaderManager>) -> Self {
-        Self(Some(object))
+    pub(super) fn new(object: Object<ReaderManager>, long_text: Option<OwnedSemaphorePermit>) -> Self {
+        Self { object: Some(object), _long_text: long_text }
     }
 
     /// Closes the connection instead of giving it back.
     fn discard(mut self) {
-        drop(self.0.take().map(Object::take));
+        drop(self.object.take().map(Object::take));
     }
 }
 
@@ -60,13 +65,13 @@ impl Deref for Reader {
     type Target = GuardedConnection;
 
     fn deref(&self) -> &GuardedConnection {
-        self.0.as_ref().expect("it is there until it is dropped")
+        self.object.as_ref().expect("it is there until it is dropped")
     }
 }
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        let Some(object) = self.0.take() else { return };
+        let Some(object) = self.object.take() else { return };
         if object.in_transaction()
             && let Err(error) = object.run("ROLLBACK;")
         {

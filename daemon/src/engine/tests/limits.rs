@@ -66,6 +66,24 @@ async fn a_long_text_is_compiled_by_the_pool_first_and_refused_if_that_takes_lon
 }
 
 #[tokio::test]
+async fn long_texts_do_not_take_all_readers() {
+    let engine = Engine::with(|config, _| config.readers = 2).await;
+    engine.run(&["CREATE TABLE k (id INTEGER PRIMARY KEY)"]).await.expect("a table");
+    let row = |table: &str| format!("({})", vec![format!("{table}.id"); 9_000].join(","));
+    let slow = format!("SELECT 1 FROM k a, k b WHERE {} = {}", row("a"), row("b"));
+    let slow = || engine.read(atomic(&[&slow]), Cancel::default());
+    let mut long = Box::pin(futures_util::future::join_all((0..4).map(|_| slow())));
+    tokio::select! {
+        biased;
+        _ = &mut long => panic!("they take seconds to compile"),
+        count = engine.column("SELECT count(*) FROM k") => assert_eq!(count, [Value::Integer(0)]),
+    }
+    for error in long.await.into_iter().map(|read| read.expect_err("more than a second")) {
+        assert_eq!(error.reason, "STATEMENT_TOO_LARGE", "{error}");
+    }
+}
+
+#[tokio::test]
 async fn the_schema_has_no_long_texts() {
     let engine = Engine::new().await;
     let view = format!("CREATE VIEW v AS SELECT {}", vec!["1234567890 AS a"; 10_000].join(","));
