@@ -90,6 +90,17 @@ impl EncodedRows {
         encode_varint(length, &mut &mut self.bytes[start - 1..]);
     }
 
+    /// Takes the rows away, encoded as they are in a message.
+    #[must_use]
+    pub fn take(&mut self) -> Bytes {
+        let Self { mut bytes, received } = std::mem::take(self);
+        if bytes.is_empty() {
+            return received;
+        }
+        bytes.extend_from_slice(&received);
+        bytes.into()
+    }
+
     /// How long the rows are.
     #[must_use]
     pub fn len_bytes(&self) -> usize {
@@ -104,13 +115,7 @@ impl EncodedRows {
 
     /// The bytes, to be read by [`Reader`].
     pub(crate) fn into_reader(mut self) -> Reader {
-        let bytes = if self.bytes.is_empty() {
-            self.received
-        } else {
-            self.bytes.extend_from_slice(&self.received);
-            self.bytes.into()
-        };
-        Reader { bytes, position: 0 }
+        Reader { bytes: self.take(), position: 0 }
     }
 }
 

@@ -4,8 +4,10 @@ use std::{borrow::Cow, marker::PhantomData, sync::Arc};
 
 use prost::{
     Message,
-    bytes::{Buf as _, BufMut as _},
+    bytes::{Buf as _, BufMut as _, Bytes},
+    encoding::{WireType, encode_key, encode_varint},
 };
+use skylinedb::proto::v1::{self as proto, session_response::Response};
 use tonic::{
     Status,
     codec::{self, BufferSettings, DecodeBuf, EncodeBuf},
@@ -19,6 +21,9 @@ use crate::{
     engine::{Error, Kind},
     ledger::Hold,
 };
+
+/// The number of `SessionResponse.query` (proto/skylinedb/v1/session.proto).
+const SESSION_QUERY: u32 = 4;
 
 /// What tonic sends at once; an answer from this length on is sent on its own.
 const YIELD_BYTES: usize = 32 << 10;
@@ -55,7 +60,7 @@ impl<A, R> Default for Codec<A, R> {
 
 impl<A, R> codec::Codec for Codec<A, R>
 where
-    A: Message + Send + 'static,
+    A: Answer + Send + 'static,
     R: Message + Default + Scan + Send + 'static,
 {
     type Encode = A;
@@ -72,7 +77,7 @@ where
     }
 }
 
-impl<A: Message> codec::Encoder for Encoder<A> {
+impl<A: Answer> codec::Encoder for Encoder<A> {
     type Item = A;
     type Error = Status;
 
@@ -84,8 +89,8 @@ impl<A: Message> codec::Encoder for Encoder<A> {
         match &self.call {
             Some(call) if length >= YIELD_BYTES => {
                 // Freed there, too: a hundred thousand results take some milliseconds.
-                let bytes = off_the_runtime(length, move || with_header(&answer, length));
-                call.state().encoded.push_back(bytes.into());
+                let pieces = off_the_runtime(length, move || with_header(answer, length));
+                call.state().encoded.push_back(pieces);
                 buffer.put_bytes(0, YIELD_BYTES);
             }
             _ => answer.encode_raw(buffer),
@@ -98,13 +103,57 @@ impl<A: Message> codec::Encoder for Encoder<A> {
     }
 }
 
-/// The answer with gRPC's header.
-fn with_header(answer: &impl Message, length: usize) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(5 + length);
+/// The answer with gRPC's header, in two pieces: rows that are encoded already are not copied.
+fn with_header<A: Answer>(mut answer: A, length: usize) -> [Bytes; 2] {
+    let rows = answer.take_rows();
+    let mut bytes = Vec::with_capacity(5 + length - rows.len());
     bytes.put_u8(0);
     bytes.put_u32(u32::try_from(length).unwrap_or(u32::MAX)); // it was looked at
-    answer.encode_raw(&mut bytes);
-    bytes
+    answer.encode_before_rows(rows.len(), &mut bytes);
+    [bytes.into(), rows]
+}
+
+/// An answer of the service.
+pub(crate) trait Answer: Message {
+    /// Takes away the rows at the message's end, encoded.
+    fn take_rows(&mut self) -> Bytes {
+        Bytes::new()
+    }
+
+    /// Encodes the message as far as its rows, which are so long and were taken away.
+    fn encode_before_rows(&self, _rows_bytes: usize, bytes: &mut Vec<u8>)
+    where
+        Self: Sized,
+    {
+        self.encode_raw(bytes);
+    }
+}
+
+impl Answer for proto::PingResponse {}
+impl Answer for proto::ShutdownResponse {}
+impl Answer for proto::ExecuteResponse {}
+
+impl Answer for proto::QueryResponse {
+    fn take_rows(&mut self) -> Bytes {
+        self.rows.take()
+    }
+}
+
+impl Answer for proto::SessionResponse {
+    fn take_rows(&mut self) -> Bytes {
+        match &mut self.response {
+            Some(Response::Query(answer)) => answer.rows.take(),
+            _ => Bytes::new(),
+        }
+    }
+
+    fn encode_before_rows(&self, rows_bytes: usize, bytes: &mut Vec<u8>) {
+        let Some(Response::Query(answer)) = &self.response else { return self.encode_raw(bytes) };
+        Self { id: self.id, more: self.more, response: None }.encode_raw(bytes);
+        encode_key(SESSION_QUERY, WireType::LengthDelimited, bytes);
+        encode_varint((answer.encoded_len() + rows_bytes) as u64, bytes);
+        answer.encode_raw(bytes);
+    }
 }
 
 impl<R: Message + Default + Scan> codec::Decoder for Decoder<R> {
@@ -179,4 +228,30 @@ impl Call {
 /// The error of a message that cannot be decoded, whatever the decoder says of it.
 pub(in super::super) fn malformed<E>(_: E) -> Status {
     Error::from(Refusal::Malformed).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use skylinedb::wire::ValueRef;
+
+    use super::*;
+
+    #[test]
+    fn an_answer_in_pieces_has_the_bytes_of_the_whole() {
+        let mut answer = proto::QueryResponse {
+            columns: vec![proto::Column { name: "a".into(), ..Default::default() }],
+            ..Default::default()
+        };
+        (0..10_000).for_each(|i| answer.rows.push([ValueRef::Integer(i), ValueRef::Text("text")]));
+        check(answer.clone());
+        check(proto::SessionResponse { id: 300, more: true, response: Some(Response::Query(answer)) });
+        check(proto::SessionResponse { id: 1, more: false, response: Some(Response::Error(proto::Error::default())) });
+    }
+
+    fn check<A: Answer + Clone>(answer: A) {
+        let whole = answer.encode_to_vec();
+        let [head, rows] = with_header(answer, whole.len());
+        assert_eq!(head[..5], [&[0][..], &u32::try_from(whole.len()).expect("short").to_be_bytes()].concat());
+        assert_eq!([&head[5..], &rows].concat(), whole);
+    }
 }

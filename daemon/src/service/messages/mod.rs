@@ -67,7 +67,7 @@ struct State {
     /// What the connection has got of them.
     sent_bytes: usize,
     /// Large answers that are encoded, in the order of those that stand for them.
-    encoded: VecDeque<Bytes>,
+    encoded: VecDeque<[Bytes; 2]>,
     /// Counted bytes that the connection has.
     sending_bytes: usize,
     /// When the client has last taken something, as far as was seen, and how often the connection had asked for more by then.

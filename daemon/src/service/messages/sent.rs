@@ -22,7 +22,7 @@ pub(in super::super) struct SentBody {
     body: tonic::body::Body,
     call: Arc<Call>,
     /// What comes before anything else.
-    next: [Bytes; 2],
+    next: [Bytes; 3],
 }
 
 /// Bytes that the connection has, and their part of the ledger.
@@ -34,7 +34,7 @@ struct Counted {
 
 impl SentBody {
     pub(in super::super) fn new(body: tonic::body::Body, call: Arc<Call>) -> Self {
-        Self { body, call, next: [Bytes::new(), Bytes::new()] }
+        Self { body, call, next: [const { Bytes::new() }; 3] }
     }
 
     fn next_piece(&mut self) -> Option<Bytes> {
@@ -44,11 +44,11 @@ impl SentBody {
 
     /// Takes what tonic has sent. The end of it may stand for a large answer.
     fn take(&mut self, bytes: Bytes) {
-        let (mut bytes, mut large) = (bytes, None);
+        let (mut bytes, mut large) = (bytes, [const { Bytes::new() }; 2]);
         let mut state = self.call.state();
         if let Some(encoded) = state.encoded.pop_front() {
             bytes.truncate(bytes.len().saturating_sub(STAND_IN_BYTES));
-            large = Some(encoded);
+            large = encoded;
         }
         let mut counted = |bytes: Bytes| {
             let hold = state.hold_for(bytes.len());
@@ -58,7 +58,8 @@ impl SentBody {
             state.sending_bytes += hold.bytes();
             Bytes::from_owner(Counted { bytes, hold, call: Arc::clone(&self.call) })
         };
-        let next = [counted(bytes), large.map_or_else(Bytes::new, &mut counted)];
+        let [head, rows] = large;
+        let next = [bytes, head, rows].map(|piece| if piece.is_empty() { piece } else { counted(piece) });
         if state.sending_bytes > 0 {
             self.call.watch(&mut state);
         }
