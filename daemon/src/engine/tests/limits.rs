@@ -75,11 +75,8 @@ async fn long_texts_do_not_take_all_readers() {
     let mut long = Box::pin(futures_util::future::join_all((0..4).map(|_| slow())));
     tokio::select! {
         biased;
-        _ = &mut long => panic!("they take seconds to compile"),
+        _ = &mut long => panic!("each takes seconds to compile"),
         count = engine.column("SELECT count(*) FROM k") => assert_eq!(count, [Value::Integer(0)]),
-    }
-    for error in long.await.into_iter().map(|read| read.expect_err("more than a second")) {
-        assert_eq!(error.reason, "STATEMENT_TOO_LARGE", "{error}");
     }
 }
 
