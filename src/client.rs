@@ -8,9 +8,10 @@ use std::{
 use prost::Message as _;
 use tonic::{Request, Response, Status, transport::Channel};
 
+use skylinedb_local::Endpoint;
+
 use crate::{
     connector::{self, Grpc},
-    endpoint::Endpoint,
     error::Error,
     kept_stream::KeptStream,
     params::Params,
@@ -141,7 +142,7 @@ impl Client {
     /// Asks the daemon who it is.
     pub async fn ping(&self) -> Result<Pong, Error> {
         let pong = self.grpc.clone().ping(self.call(proto::PingRequest::default())).await;
-        Ok(Pong::from_proto(self.answered(pong)?))
+        Ok(Pong::from_proto(self.answered(pong).await?))
     }
 
     /// Runs one statement, read or write, in a transaction of its own. Its rows are at most 16 MiB (unless the daemon was
@@ -157,7 +158,7 @@ impl Client {
             return session::execute(&stream, request, Place::Independent, self.timeout).await;
         }
         let response = self.grpc.clone().execute(self.call(request)).await;
-        Ok(BatchResult::from_proto(self.answered(response)?))
+        Ok(BatchResult::from_proto(self.answered(response).await?))
     }
 
     /// Runs one statement that reads, and streams its rows.
@@ -173,7 +174,7 @@ impl Client {
             }
         }
         let messages = self.grpc.clone().query(self.call(request)).await;
-        Rows::of_call(self.answered(messages)?, self.endpoint.clone()).await
+        Rows::of_call(self.answered(messages).await?, self.endpoint.clone()).await
     }
 
     /// Opens a session.
@@ -197,7 +198,7 @@ impl Client {
 
     async fn ask_for_shutdown(&self, request: proto::ShutdownRequest) -> Result<u32, Error> {
         let response = self.grpc.clone().shutdown(self.call(request)).await;
-        Ok(self.answered(response)?.pid)
+        Ok(self.answered(response).await?.pid)
     }
 
     /// The stream that is kept open, for a request that is not too long for it.
@@ -210,8 +211,11 @@ impl Client {
         }
     }
 
-    fn answered<T>(&self, response: Result<Response<T>, Status>) -> Result<T, Error> {
-        response.map(Response::into_inner).map_err(|status| Error::from_status(&status, &self.endpoint))
+    async fn answered<T>(&self, response: Result<Response<T>, Status>) -> Result<T, Error> {
+        match response {
+            Ok(response) => Ok(response.into_inner()),
+            Err(status) => Err(connector::call_error(&status, &self.endpoint).await),
+        }
     }
 
     fn call<T>(&self, message: T) -> Request<T> {

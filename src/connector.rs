@@ -1,28 +1,18 @@
 //! Connects tonic to a Unix domain socket or, on Windows, to a named pipe.
 
-#[cfg(unix)]
-#[path = "connector/unix.rs"]
-mod platform;
-#[cfg(windows)]
-#[path = "connector/windows.rs"]
-mod platform;
-
-use std::time::Duration;
-
 use hyper_util::rt::TokioIo;
-use tonic::transport::{Channel, Endpoint as Uri};
+use skylinedb_local::Endpoint;
+use tonic::{
+    Status,
+    transport::{Channel, Endpoint as Uri},
+};
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 use tower::service_fn;
 
 use crate::{
-    endpoint::Endpoint,
-    error::{Error, root_cause},
+    error::{Error, is_unsent, root_cause},
     proto::v1::skyline_db_service_client::SkylineDbServiceClient,
 };
-
-#[cfg(test)]
-pub(crate) use platform::Somebody;
-pub(crate) use platform::{look, open};
 
 /// The generated client.
 pub(crate) type Grpc = SkylineDbServiceClient<Channel>;
@@ -38,10 +28,6 @@ const CALL_WINDOW_BYTES: u32 = 1 << 20;
 /// up no other.
 const CONNECTION_WINDOW_BYTES: u32 = (1 << 31) - 1;
 
-/// How long to try, and how often, while the daemon is there but more connect at once than its socket lets wait.
-const CROWD_PATIENCE: Duration = Duration::from_secs(5);
-const CROWD_PAUSE: Duration = Duration::from_millis(5);
-
 /// Connects to the daemon there. The connection is made anew when it breaks and is needed again.
 pub(crate) async fn connect(endpoint: &Endpoint) -> Result<Channel, Error> {
     // The authority is not used: the connector knows the socket. It has to be there, and localhost is usual.
@@ -51,7 +37,7 @@ pub(crate) async fn connect(endpoint: &Endpoint) -> Result<Channel, Error> {
     let place = endpoint.clone();
     let connector = service_fn(move |_| {
         let place = place.clone();
-        async move { open(&place).await.map(TokioIo::new) }
+        async move { skylinedb_local::connect(&place).await.map(TokioIo::new) }
     });
     channel
         .connect_with_connector(connector)
@@ -64,12 +50,62 @@ pub(crate) fn grpc(channel: Channel) -> Grpc {
     Grpc::new(channel).max_decoding_message_size(usize::MAX).max_encoding_message_size(usize::MAX)
 }
 
+/// The error behind a call's status. For a request that was not sent it depends on whether a daemon is there now.
+pub(crate) async fn call_error(status: &Status, endpoint: &Endpoint) -> Error {
+    if is_unsent(status) { unsent(endpoint).await } else { Error::from_status(status, endpoint) }
+}
+
+/// The error for a request that was not sent, because the connection had ended before.
+pub(crate) async fn unsent(endpoint: &Endpoint) -> Error {
+    match skylinedb_local::probe(endpoint).await {
+        Ok(()) => Error::shut_down_before(),
+        Err(error) => Error::NotRunning { looked: vec![(endpoint.clone(), error.to_string())] },
+    }
+}
+
 /// Whether the daemon says of itself that it serves (`grpc.health.v1`), and is not about to end.
 pub(crate) async fn check_health(channel: Channel, endpoint: &Endpoint) -> Result<(), Error> {
     let request = HealthCheckRequest { service: SERVICE_NAME.to_owned() };
     let health = HealthClient::new(channel).check(request).await;
-    match health.map_err(|status| Error::from_status(&status, endpoint))?.into_inner().status() {
-        ServingStatus::Serving => Ok(()),
-        _ => Err(Error::Start(format!("the daemon at {endpoint} is ending"))),
+    match health {
+        Err(status) => Err(call_error(&status, endpoint).await),
+        Ok(answer) if answer.get_ref().status() == ServingStatus::Serving => Ok(()),
+        Ok(_) => Err(Error::Start(format!("the daemon at {endpoint} is ending"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic::Code;
+
+    use super::*;
+    use crate::test_listener::TestListener;
+
+    fn unsent_status() -> Status {
+        let mut status = Status::new(Code::Cancelled, "the connection's own word");
+        status.set_source(std::sync::Arc::new(std::io::Error::other("operation was canceled")));
+        status
+    }
+
+    #[tokio::test]
+    async fn a_request_that_was_not_sent_may_be_sent_again_to_the_next_daemon() {
+        let next = TestListener::listen();
+        let error = call_error(&unsent_status(), &next.endpoint()).await;
+        assert!(matches!(&error, Error::Database(error) if error.reason == "SHUTTING_DOWN"), "{error:?}");
+    }
+
+    #[tokio::test]
+    async fn a_request_that_was_not_sent_finds_no_daemon_where_none_listens() {
+        let error = call_error(&unsent_status(), &Endpoint::new("/not/there.sock")).await;
+        assert!(matches!(error, Error::NotRunning { .. }), "{error:?}");
+    }
+
+    /// A connect that blocks would stop the runtime's only thread, and this test with it.
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn a_daemon_whose_backlog_is_full_is_there_and_stops_no_thread() {
+        let busy = TestListener::with_full_backlog();
+        let error = call_error(&unsent_status(), &busy.endpoint()).await;
+        assert!(matches!(&error, Error::Database(error) if error.reason == "SHUTTING_DOWN"), "{error:?}");
     }
 }

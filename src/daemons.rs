@@ -1,31 +1,13 @@
 //! Which daemons run.
 
-#[cfg(unix)]
-#[path = "daemons/unix.rs"]
-mod platform;
-#[cfg(windows)]
-#[path = "daemons/windows.rs"]
-mod platform;
-
 use std::time::Duration;
 
-use crate::{
-    client::{Client, Pong},
-    endpoint::Endpoint,
-    scope::Scope,
-};
+use skylinedb_local::{Candidate, Endpoint, Scope, running};
+
+use crate::client::{Client, Pong};
 
 /// How long one may take to say who it is.
 const ANSWER_TIME: Duration = Duration::from_secs(2);
-
-/// Where a daemon runs.
-#[derive(Debug)]
-struct Place {
-    scope: Option<Scope>,
-    endpoint: Endpoint,
-    /// The process id that its lock tells, if it does.
-    holder: Option<u32>,
-}
 
 /// A daemon that runs.
 #[derive(Debug)]
@@ -52,7 +34,7 @@ impl Found {
 /// `SKYLINEDB_ENDPOINT`), if it runs.
 pub async fn find(endpoint: Option<Endpoint>) -> Vec<Found> {
     let mut found = Vec::new();
-    for Place { scope, endpoint, holder } in platform::occupied(endpoint.or_else(Endpoint::from_environment)) {
+    for Candidate { scope, endpoint, holder } in running(endpoint.or_else(Endpoint::from_environment)) {
         found.push(Found { scope, answer: ask(&endpoint).await, endpoint, holder });
     }
     found

@@ -8,7 +8,9 @@ use std::{
 use tonic::{Code, ConnectError, Status, TimeoutExpired};
 use tonic_types::StatusExt as _;
 
-use crate::{endpoint::Endpoint, proto::v1 as proto};
+use skylinedb_local::Endpoint;
+
+use crate::proto::v1 as proto;
 
 /// The reason of a daemon that ends: nothing of the request was run.
 pub(crate) const SHUTTING_DOWN: &str = "SHUTTING_DOWN";
@@ -132,10 +134,6 @@ impl Error {
         if has_source::<ConnectError>(status) {
             return Self::NotRunning { looked: vec![(endpoint.clone(), cause)] };
         }
-        // This is hyper's word for a request that was not sent yet; a stream that was reset has the same code.
-        if status.code() == Code::Cancelled && !is_of_http2(status) {
-            return Self::unsent(endpoint);
-        }
         if is_refused_by_goaway(status) {
             return Self::shut_down_before();
         }
@@ -160,16 +158,8 @@ impl Error {
         .into()
     }
 
-    /// The error for a request that was not sent, because the connection had ended before: is the daemon still there?
-    pub(crate) fn unsent(endpoint: &Endpoint) -> Self {
-        match crate::connector::look(endpoint.path()) {
-            Ok(()) => Self::shut_down_before(),
-            Err(error) => Self::NotRunning { looked: vec![(endpoint.clone(), error.to_string())] },
-        }
-    }
-
     /// The error for a request that came too late for a daemon. Another may be there already, or be started by whoever comes.
-    fn shut_down_before() -> Self {
+    pub(crate) fn shut_down_before() -> Self {
         DatabaseError {
             code: Code::Unavailable.into(),
             reason: SHUTTING_DOWN.to_owned(),
@@ -182,6 +172,16 @@ impl Error {
         }
         .into()
     }
+}
+
+/// Whether a call's status says that its request was not sent, because the connection had ended before. A stream that was reset
+/// has the same code.
+pub(crate) fn is_unsent(status: &Status) -> bool {
+    status.code() == Code::Cancelled
+        && std::error::Error::source(status).is_some()
+        && !is_of_http2(status)
+        && !has_source::<TimeoutExpired>(status)
+        && !has_source::<ConnectError>(status)
 }
 
 /// Whether the status is what tonic makes of a stream that was reset: it keeps no source then.
@@ -232,7 +232,7 @@ mod tests {
     use tonic_types::{ErrorDetails, RetryInfo};
 
     use super::*;
-    use crate::connector::Somebody;
+    use crate::test_listener::TestListener;
 
     #[test]
     fn a_status_of_the_daemon_keeps_every_fact() {
@@ -272,18 +272,6 @@ mod tests {
         assert!(matches!(&error, Error::Database(error) if error.code == 4), "{error:?}");
         let error = from_source(Code::Unknown, std::io::Error::from(std::io::ErrorKind::BrokenPipe));
         assert!(matches!(error, Error::ConnectionLost { .. }), "nobody is there, but it was: {error:?}");
-        let error = from_source(Code::Cancelled, std::io::Error::other("operation was canceled"));
-        assert!(matches!(error, Error::NotRunning { .. }), "it was not sent, and nobody is there: {error:?}");
-    }
-
-    #[tokio::test]
-    async fn a_request_that_was_not_sent_may_be_sent_again_to_the_next_daemon() {
-        let next = Somebody::listen();
-        let error = Error::unsent(&next.endpoint());
-        assert!(
-            matches!(&error, Error::Database(error) if error.reason == "SHUTTING_DOWN"),
-            "the next is there: {error:?}"
-        );
     }
 
     /// HTTP/2: a frame's type, settings without a payload, and a GOAWAY that says that no request was looked at.
@@ -294,7 +282,7 @@ mod tests {
     #[tokio::test]
     async fn a_request_that_crosses_the_daemons_goodbye_was_not_run() {
         use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-        let daemon = Somebody::listen();
+        let daemon = TestListener::listen();
         let endpoint = daemon.endpoint();
         let daemon = async {
             let mut stream = daemon.accept().await;

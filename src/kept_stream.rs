@@ -3,7 +3,9 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::{connector::Grpc, endpoint::Endpoint, error::Error, pipeline::Pipeline};
+use skylinedb_local::Endpoint;
+
+use crate::{connector::Grpc, error::Error, pipeline::Pipeline};
 
 /// gRPC's code for a limit that is reached.
 const RESOURCE_EXHAUSTED: i32 = 8;

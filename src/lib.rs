@@ -47,7 +47,6 @@
 mod client;
 mod connector;
 pub mod daemons;
-pub mod endpoint;
 mod error;
 mod kept_stream;
 mod params;
@@ -55,22 +54,20 @@ mod pipeline;
 pub mod proto;
 mod result;
 mod rows;
-pub mod scope;
 mod session;
 pub mod start;
 mod statement;
+#[cfg(test)]
+mod test_listener;
 mod value;
-#[cfg(windows)]
-#[doc(hidden)]
-pub mod windows;
 pub mod wire;
 
 pub use client::{Client, Pong};
-pub use endpoint::Endpoint;
 pub use error::{DatabaseError, Error};
 pub use params::Params;
 pub use result::{BatchResult, Column, ColumnIndex, Row, StatementResult};
 pub use rows::Rows;
 pub use session::{Session, Transaction, TransactionKind};
+pub use skylinedb_local::{ENDPOINT_VARIABLE, Endpoint, Scope, canonical_database, is_same_database};
 pub use statement::{Batch, Statement, TransactionMode};
 pub use value::{FromValue, Value};

@@ -15,9 +15,10 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_stream::{Stream, wrappers::ReceiverStream};
 use tonic::Status;
 
+use skylinedb_local::Endpoint;
+
 use crate::{
-    connector::Grpc,
-    endpoint::Endpoint,
+    connector::{self, Grpc},
     error::{DatabaseError, Error},
     proto::v1::{self as proto, session_request::Request, session_response::Response},
 };
@@ -64,8 +65,10 @@ impl Pipeline {
     pub(crate) async fn open(mut grpc: Grpc, endpoint: Endpoint) -> Result<Self, Error> {
         let (requests, outgoing) = mpsc::channel(WAITING_REQUESTS);
         let answers = grpc.session(ReceiverStream::new(outgoing)).await;
-        let answers = answers.map_err(|status| Error::from_status(&status, &endpoint))?.into_inner();
-        Ok(Self::over(requests, answers, endpoint))
+        match answers {
+            Ok(answers) => Ok(Self::over(requests, answers.into_inner(), endpoint)),
+            Err(status) => Err(connector::call_error(&status, &endpoint).await),
+        }
     }
 
     fn over<A>(requests: mpsc::Sender<proto::SessionRequest>, answers: A, endpoint: Endpoint) -> Self
@@ -133,16 +136,22 @@ impl Pipeline {
     ) -> Result<u64, Error> {
         loop {
             let Ok(permit) = self.requests.reserve().await else {
-                return Err(self.unsent(&self.state.ended().await));
+                return Err(self.unsent(&self.state.ended().await).await);
             };
             // Under one lock, so that requests and those who wait are in the same order.
-            let mut waiting = self.state.waiting();
-            if !std::mem::take(&mut waiting.owes_rollback) {
-                let sent = self.push(&mut waiting, permit, request, place, timeout, to);
-                drop(waiting);
-                return sent.map_err(|end| self.unsent(&end));
-            }
-            let _ = self.push(&mut waiting, permit, rollback(), Place::InOrder, None, Recipient::Nobody); // an end is seen in the next round
+            let sent = {
+                let mut waiting = self.state.waiting();
+                if std::mem::take(&mut waiting.owes_rollback) {
+                    // An end is seen in the next round.
+                    let _ = self.push(&mut waiting, permit, rollback(), Place::InOrder, None, Recipient::Nobody);
+                    continue;
+                }
+                self.push(&mut waiting, permit, request, place, timeout, to)
+            };
+            return match sent {
+                Ok(id) => Ok(id),
+                Err(end) => Err(self.unsent(&end).await),
+            };
         }
     }
 
@@ -187,9 +196,9 @@ impl Pipeline {
     }
 
     /// The error for a request that was not sent, because the stream had ended before.
-    fn unsent(&self, end: &Status) -> Error {
+    async fn unsent(&self, end: &Status) -> Error {
         match self.error(end) {
-            Error::ConnectionLost { endpoint, .. } => Error::unsent(&endpoint),
+            Error::ConnectionLost { endpoint, .. } => connector::unsent(&endpoint).await,
             other => other,
         }
     }

@@ -10,8 +10,9 @@ use std::{
 use tokio_stream::Stream;
 use tonic::Streaming;
 
+use skylinedb_local::Endpoint;
+
 use crate::{
-    endpoint::Endpoint,
     error::Error,
     pipeline::Parts,
     proto::v1::{self as proto, session_response::Response},

@@ -7,7 +7,7 @@ use std::{fs, path::Path, process::Command};
 #[cfg(unix)]
 use serde_json::Value;
 use serde_json::json;
-use skylinedb::scope;
+use skylinedb_local::{canonical_database, database_hash};
 use support::{Daemon, Folder, Output, StopOnDrop, command, program, run};
 
 /// A user's folders, without a daemon.
@@ -206,7 +206,7 @@ fn database_daemon(user: &User, name: &str) -> StopOnDrop {
     let started = user.cli(&["start", name, "--scope", "database"]).success();
     let line = started.stdout.lines().find_map(|line| line.trim().strip_prefix("Endpoint:")).expect("an endpoint");
     let endpoint = Path::new(line.trim());
-    let hash = scope::hash(&scope::canonical_database(&user.file(name)).expect("the database"));
+    let hash = database_hash(&canonical_database(&user.file(name)).expect("the database"));
     let expected = if cfg!(windows) { format!("SkylineDBd-v1-{hash}") } else { format!("skylinedb-v1-{hash}.sock") };
     assert_eq!(endpoint.file_name(), Some(expected.as_ref()));
     StopOnDrop(endpoint.to_owned())

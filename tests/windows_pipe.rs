@@ -15,12 +15,10 @@ use interprocess::os::windows::{
     named_pipe::{PipeListener, PipeListenerOptions, pipe_mode::Bytes},
     security_descriptor::SecurityDescriptor,
 };
-use skylinedb::{
-    Client,
-    windows::{
-        pipe::{CLIENT_ACCESS, Connection, is_busy},
-        user,
-    },
+use skylinedb::Client;
+use skylinedb_local::windows::{
+    pipe::{CLIENT_ACCESS, Connection, is_busy},
+    user,
 };
 use support::{Daemon, Folder, command, program, run};
 use widestring::U16CString;

@@ -10,9 +10,6 @@ mod excerpt;
 mod failure;
 mod output;
 mod params;
-#[cfg_attr(unix, path = "process/unix.rs")]
-#[cfg_attr(windows, path = "process/windows.rs")]
-mod process;
 mod script;
 mod source;
 

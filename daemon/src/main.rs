@@ -5,10 +5,6 @@
 
 mod args;
 mod config;
-#[cfg_attr(windows, path = "database_lock/windows.rs")]
-mod database_lock;
-mod engine;
-mod ledger;
 mod lifecycle;
 mod logging;
 #[cfg(unix)]
@@ -17,9 +13,6 @@ mod server;
 mod service;
 #[cfg(unix)]
 mod service_manager;
-#[cfg_attr(windows, path = "single_instance/windows.rs")]
-mod single_instance;
-#[cfg_attr(windows, path = "surroundings/windows.rs")]
 mod surroundings;
 mod transport;
 #[cfg(windows)]
@@ -32,7 +25,7 @@ use anyhow::Context as _;
 use args::Arguments;
 use config::{Asked, CommandLine};
 use lifecycle::Lifecycle;
-use single_instance::SingleInstance;
+use skylinedb_local::single_instance::SingleInstance;
 use surroundings::Surroundings;
 
 /// The system's own unmaps and protects large blocks one by one: the threads that answer pings wait for the process's memory
@@ -71,6 +64,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     tracing::info!("Starting SQLite daemon");
     let places = arguments.places()?;
     let _lock = SingleInstance::acquire(&places).context("Failed to acquire single-instance lock")?; // freed last
+    tracing::info!(target: "skylinedb_daemon::single_instance", "Acquired single-instance lock");
     let outcome = server::run(arguments, &places, surroundings, &lifecycle);
     logging::flush(); // before the next daemon writes to the same file
     outcome

@@ -3,20 +3,20 @@
 use std::{sync::Arc, time::SystemTime};
 
 use anyhow::{Context as _, bail};
-use skylinedb::{proto::FILE_DESCRIPTOR_SET, scope::Places};
+use skylinedb::proto::FILE_DESCRIPTOR_SET;
 use tokio::runtime::Builder;
 use tonic::service::Routes;
 use tonic_health::server::HealthReporter;
 
 use crate::{
     args::Arguments,
-    database_lock::DatabaseLock,
-    engine::Database,
     lifecycle::Lifecycle,
     service::{self, Dispatch, Limits, Service, SkylineDbServiceServer},
-    surroundings::{self, Surroundings},
+    surroundings::Surroundings,
     transport::{self, Access},
 };
+use skylinedb_engine::Database;
+use skylinedb_local::{DatabaseLock, Places};
 
 /// A request of health or reflection: a name. They are not counted among the messages under way.
 const SMALL_MESSAGE_BYTES: usize = 4 << 10;
@@ -30,7 +30,9 @@ pub(crate) fn run(
     surroundings: Surroundings,
     lifecycle: &Lifecycle,
 ) -> anyhow::Result<()> {
-    surroundings::raise_open_files_limit();
+    if let Err(error) = skylinedb_local::process::raise_open_files_limit() {
+        tracing::debug!(%error, "cannot raise the limit of open files");
+    }
     let mut runtime = Builder::new_multi_thread();
     let runtime = runtime.worker_threads(arguments.threads().get()).enable_all().build();
     let runtime = runtime.context("cannot start the runtime")?;

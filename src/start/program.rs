@@ -10,11 +10,13 @@ use std::{
     process::ExitStatus,
 };
 
+use skylinedb_local::Endpoint;
+
 use super::{
     IDLE_TIMEOUT, StartOptions, Target,
-    platform::{self, Child},
+    imp::{self, Child},
 };
-use crate::{endpoint::Endpoint, error::Error};
+use crate::error::Error;
 
 /// The environment variable that names the daemon's program.
 pub const DAEMON_VARIABLE: &str = "SKYLINEDB_DAEMON";
@@ -95,8 +97,8 @@ impl Program {
 }
 
 fn default_log_file(options: &StartOptions) -> Result<PathBuf, Error> {
-    let log = platform::log_file(options.endpoint.as_ref().map(Endpoint::path));
-    log.ok_or_else(|| Error::Start(format!("{}: say where the daemon is to write its log", platform::HOME_VARIABLES)))
+    let log = imp::log_file(options.endpoint.as_ref().map(Endpoint::path));
+    log.ok_or_else(|| Error::Start(format!("{}: say where the daemon is to write its log", imp::HOME_VARIABLES)))
 }
 
 fn find() -> PathBuf {

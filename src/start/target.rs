@@ -6,13 +6,10 @@ use std::{
     time::Duration,
 };
 
+use skylinedb_local::{Endpoint, NO_PLACES, Scope, canonical_database, is_same_database};
+
 use super::StartOptions;
-use crate::{
-    client::Client,
-    endpoint::Endpoint,
-    error::Error,
-    scope::{self, Scope, canonical_database, is_same_database},
-};
+use crate::{client::Client, error::Error};
 
 /// How long one attempt may take. Whoever listens there and does not answer is asked again.
 const ATTEMPT_TIME: Duration = Duration::from_secs(2);
@@ -49,7 +46,7 @@ impl Target {
         };
         let places = scope
             .places(&canonical)
-            .ok_or_else(|| Error::Start(format!("{}: say where the daemon is to listen", scope::NO_PLACES)))?;
+            .ok_or_else(|| Error::Start(format!("{NO_PLACES}: say where the daemon is to listen")))?;
         let arguments = ["--scope".into(), scope.name().into()];
         Ok(Self { candidates, endpoint: places.endpoint.into(), arguments, database })
     }

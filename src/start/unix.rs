@@ -1,7 +1,6 @@
 //! A program in the background, on Unix.
 
 use std::{
-    env,
     ffi::OsString,
     fs::File,
     io,
@@ -9,7 +8,7 @@ use std::{
     process::{self, Command, ExitStatus, Stdio},
 };
 
-use crate::endpoint::ENDPOINT_VARIABLE;
+use skylinedb_local::{ENDPOINT_VARIABLE, state_folder};
 
 /// What is to be set when neither the scope's place nor the log's is known.
 pub(super) const HOME_VARIABLES: &str = "neither XDG_STATE_HOME nor HOME is set";
@@ -54,15 +53,6 @@ impl Drop for Child {
             std::thread::spawn(move || process.wait());
         }
     }
-}
-
-/// Where SkylineDB's programs keep this user's files that are not data, such as logs: the folder `skylinedb` in
-/// `$XDG_STATE_HOME`, without that variable in `$HOME/.local/state`; on Windows `%LOCALAPPDATA%\SkylineDB`. `None` without these.
-#[must_use]
-pub fn state_folder() -> Option<PathBuf> {
-    let folder = |variable| env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let state = folder("XDG_STATE_HOME").or_else(|| folder("HOME").map(|home| home.join(".local/state")));
-    state.map(|state| state.join("skylinedb"))
 }
 
 /// Where the log is: beside a socket that was given, else in the user's folder.

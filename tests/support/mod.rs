@@ -6,8 +6,6 @@
 
 mod background;
 mod daemon;
-#[cfg_attr(unix, path = "platform/unix.rs")]
-#[cfg_attr(windows, path = "platform/windows.rs")]
 mod platform;
 mod process;
 #[cfg(unix)]

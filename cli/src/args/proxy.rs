@@ -4,13 +4,13 @@ use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr};
 
 use clap::Args;
 
-use super::words;
+use super::help_text;
 
 #[derive(Args, Debug)]
 pub(crate) struct ProxyArguments {
-    #[arg(long, help = words::LISTEN, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
+    #[arg(long, help = help_text::LISTEN, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
     pub(crate) listen: ListenAddress,
-    #[arg(long, help = words::TOKEN_FILE, value_name = "PATH")]
+    #[arg(long, help = help_text::TOKEN_FILE, value_name = "PATH")]
     pub(crate) token_file: Option<PathBuf>,
 }
 
@@ -33,7 +33,7 @@ impl FromStr for ListenAddress {
         }
         let address: SocketAddr = text
             .parse()
-            .map_err(|_| format!("write {} (names such as localhost are not looked up)", words::LISTEN_FORMS))?;
+            .map_err(|_| format!("write {} (names such as localhost are not looked up)", help_text::LISTEN_FORMS))?;
         if !address.ip().is_loopback() {
             return Err(format!(
                 "{} is not a loopback address: other machines could connect to it and read what is sent, for nothing is \
@@ -75,7 +75,7 @@ mod tests {
         }
         for text in ["", "localhost:7700", "7700", "127.0.0.1", "127.0.0.1:70000", "/tmp/x.sock"] {
             let error = text.parse::<ListenAddress>().expect_err("it is no address");
-            assert!(error.contains(words::LISTEN_FORMS), "{error}");
+            assert!(error.contains(help_text::LISTEN_FORMS), "{error}");
         }
         assert!("unix:".parse::<ListenAddress>().is_err());
     }

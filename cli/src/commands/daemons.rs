@@ -52,7 +52,7 @@ fn table(found: &[Found]) -> String {
 
 fn to_json(one: &Found) -> serde_json::Value {
     let mut fact = json!({
-        "scope": one.scope.map(skylinedb::scope::Scope::name),
+        "scope": one.scope.map(skylinedb::Scope::name),
         "endpoint": one.endpoint.to_string(),
         "pid": one.pid(),
     });

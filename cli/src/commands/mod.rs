@@ -16,11 +16,7 @@ mod start;
 use std::{future::Future, path::Path, time::Duration};
 
 use clap::CommandFactory as _;
-use skylinedb::{
-    Client, Endpoint, Params,
-    scope::{Scope, canonical_database, is_same_database},
-    start::StartOptions,
-};
+use skylinedb::{Client, Endpoint, Params, Scope, canonical_database, is_same_database, start::StartOptions};
 
 use crate::{
     args::{Arguments, Command, DaemonArguments},

@@ -5,11 +5,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use skylinedb_local::process::is_running;
+
 use super::connect;
 use crate::{
     args::{DaemonArguments, ShutdownArguments},
     failure::{Failure, say},
-    process::is_running,
 };
 
 /// A drain has a limit of its own, 10 s if nobody says otherwise; then connections and the database are closed.

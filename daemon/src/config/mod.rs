@@ -2,10 +2,11 @@
 //! a file in TOML, before the default. Which options there are, and what they may be, is known to `args` alone.
 
 mod file;
-#[cfg_attr(windows, path = "windows.rs")]
-#[cfg_attr(unix, path = "unix.rs")]
-mod platform;
 mod print;
+#[cfg(unix)]
+mod unix;
+#[cfg(windows)]
+mod windows;
 
 use std::{
     env,
@@ -19,8 +20,13 @@ use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory as _, FromArgMatc
 
 use crate::args::{Arguments, STANDARD_ERROR};
 use file::{Entry, File};
+#[cfg(unix)]
+use unix as imp;
 #[cfg(windows)]
-pub(crate) use platform::{check_machine_folder, machine_file, machine_folder};
+use windows as imp;
+
+#[cfg(windows)]
+pub(crate) use imp::{check_machine_folder, machine_file, machine_folder};
 
 /// Options that belong to one start, and to no file or environment.
 const OF_ONE_START: [&str; 9] = [
@@ -69,7 +75,7 @@ impl CommandLine {
             command: Arguments::command(),
             arguments: env::args_os().collect(),
             with_environment: true,
-            default_file: platform::default_file(),
+            default_file: imp::default_file(),
         }
     }
 
@@ -99,7 +105,7 @@ impl CommandLine {
             Some(path) => Some(File::read(path, plain)?),
             None => match self.default_file.as_deref().filter(|path| path.exists()) {
                 Some(path) => {
-                    platform::check_default_file(path)?;
+                    imp::check_default_file(path)?;
                     Some(File::read(path, plain)?)
                 }
                 None => None,

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use skylinedb::scope::Scope;
+use skylinedb_local::Scope;
 
 /// The machine's for whoever serves the machine, else the user's.
 pub(super) fn default_file() -> Option<PathBuf> {

@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use skylinedb::windows::user::{self, ADMINISTRATORS};
+use skylinedb_local::windows::user::{self, ADMINISTRATORS};
 
 /// The configuration file: the user's, or the machine's if the user has none.
 pub(super) fn default_file() -> Option<PathBuf> {

@@ -3,7 +3,6 @@
 //! has died (`parts`). A thread of its own sees to it that it does end (`supervisor`).
 
 mod parts;
-#[cfg_attr(windows, path = "signals/windows.rs")]
 mod signals;
 mod supervisor;
 mod usage;

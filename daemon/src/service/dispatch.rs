@@ -12,13 +12,10 @@ use super::{
     Service,
     bindings::{SERVICE_NAME, SkylineDbServiceServer},
     messages::{self, Calls, ReceivedBody, SentBody},
+    status::grpc_status,
 };
-use crate::{
-    engine::{Error, Kind},
-    ledger::Ledger,
-    lifecycle::ConnectionUse,
-    transport::Hangup,
-};
+use crate::{lifecycle::ConnectionUse, transport::Hangup};
+use skylinedb_engine::{Error, Kind, Ledger};
 
 /// The service's calls that only ask how the daemon is. As health and reflection, they do not keep it from ending when it is idle.
 const ASKING: [&str; 1] = ["Ping"];
@@ -64,7 +61,7 @@ impl Dispatch {
         let answer = messages::within(Arc::clone(&call), answer);
         let response = match AssertUnwindSafe(answer).catch_unwind().await {
             Ok(Ok(response)) => response,
-            Err(_) => Status::from(Error::internal("answering a call (a panic)")).into_http(),
+            Err(_) => grpc_status(Error::internal("answering a call (a panic)")).into_http(),
         };
         match Status::from_header_map(response.headers()) {
             Some(status) if is_own && matches!(status.code(), Code::OutOfRange | Code::Internal) => {
@@ -96,7 +93,7 @@ fn own_call(path: &str) -> Option<&str> {
 
 /// The answer to any call of a peer who may not come in.
 pub(crate) fn peer_not_allowed(message: String) -> Response<Body> {
-    Status::from(Error::new(Kind::Denied, "PEER_NOT_ALLOWED", message)).into_http()
+    grpc_status(Error::new(Kind::Denied, "PEER_NOT_ALLOWED", message)).into_http()
 }
 
 /// tonic's words for a message over the limit name neither the option nor the right code, and it takes a mistake of the client in
@@ -108,13 +105,12 @@ pub(super) fn in_own_words(status: Status, max_message_bytes: usize) -> Status {
     if status.code() != Code::OutOfRange || !status.message().contains("message length too large") {
         return status;
     }
-    Error::new(
+    grpc_status(Error::new(
         Kind::Exhausted,
         "MESSAGE_TOO_LARGE",
         format!(
             "the message is longer than {max_message_bytes} bytes (--max-message-bytes), nothing of it was run; send it in \
              parts, in a session's transaction if they belong together"
         ),
-    )
-    .into()
+    ))
 }

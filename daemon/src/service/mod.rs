@@ -24,13 +24,15 @@ pub(crate) use bindings::SkylineDbServiceServer;
 pub(crate) use dispatch::{Dispatch, peer_not_allowed};
 
 use crate::{
-    engine::{Batch, Cancel, Database, Error, Interruption, Kind, Read, Route, RowSink, Statement, shutting_down},
-    ledger::Ledger,
     lifecycle::{Lifecycle, Work},
     transport::Peer,
 };
 use query::{ChunkSink, OneChunk, Patience, RowChunks};
 use session::Session;
+use skylinedb_engine::{
+    Batch, Cancel, Database, Error, Interruption, Kind, Ledger, Read, Route, RowSink, Statement, shutting_down,
+};
+use status::grpc_status;
 
 /// How much may be asked for.
 #[derive(Clone, Copy, Debug)]
@@ -99,7 +101,7 @@ impl Service {
             revision: self.database.revision(),
             pid: std::process::id(),
             start_time: Some(self.start_time.into()),
-            sqlite_version: crate::engine::sqlite_version().to_owned(),
+            sqlite_version: skylinedb_engine::sqlite_version().to_owned(),
         })
     }
 
@@ -164,17 +166,17 @@ impl Service {
 #[tonic::async_trait]
 impl bindings::SkylineDbService for Service {
     async fn ping(&self, request: Request<proto::PingRequest>) -> Result<Response<proto::PingResponse>, Status> {
-        let _work = self.begin_work()?;
-        Ok(Response::new(self.pong(request.get_ref())?))
+        let _work = self.begin_work().map_err(grpc_status)?;
+        Ok(Response::new(self.pong(request.get_ref()).map_err(grpc_status)?))
     }
 
     async fn execute(
         &self,
         request: Request<proto::ExecuteRequest>,
     ) -> Result<Response<proto::ExecuteResponse>, Status> {
-        let _work = self.begin_work()?;
+        let _work = self.begin_work().map_err(grpc_status)?;
         let (metadata, extensions, request) = request.into_parts();
-        let batch = self.batch(request, messages::take_arrival())?;
+        let batch = self.batch(request, messages::take_arrival()).map_err(grpc_status)?;
         let cancel = Cancel::of(client(&extensions), deadline(&metadata));
         let gone = cancel.on_drop();
         let mut executed = std::pin::pin!(self.execute_batch(batch, cancel));
@@ -186,26 +188,26 @@ impl bindings::SkylineDbService for Service {
             gone.give_up(Interruption::ShuttingDown);
             executed.await
         };
-        Ok(Response::new(outcome?))
+        outcome.map(Response::new).map_err(grpc_status)
     }
 
     type QueryStream = BoxStream<proto::QueryResponse>;
 
     async fn query(&self, request: Request<proto::QueryRequest>) -> Result<Response<Self::QueryStream>, Status> {
-        let work = self.begin_work()?;
+        let work = self.begin_work().map_err(grpc_status)?;
         let (metadata, extensions, request) = request.into_parts();
-        let statement = self.query_statement(request, messages::take_arrival())?;
+        let statement = self.query_statement(request, messages::take_arrival()).map_err(grpc_status)?;
         let cancel = Cancel::of(client(&extensions), deadline(&metadata));
         let now = OneChunk::answer(&mut self.database.short_reads(), &statement, &cancel, true);
         if let Some(answer) = now {
-            return Ok(Response::new(Box::pin(futures_util::stream::iter([Ok(answer?)]))));
+            return Ok(Response::new(Box::pin(futures_util::stream::iter([answer.map_err(grpc_status)]))));
         }
         let guards = (cancel.on_drop(), work);
         let chunks = self.query_rows(statement, &cancel);
         let stream =
             futures_util::stream::unfold((chunks, self.clone(), guards), |(mut chunks, service, guards)| async {
                 let chunk = service.unless_cut(chunks.next()).await.transpose()?;
-                Some((chunk.map_err(Status::from), (chunks, service, guards)))
+                Some((chunk.map_err(grpc_status), (chunks, service, guards)))
             });
         Ok(Response::new(Box::pin(stream)))
     }
@@ -216,9 +218,9 @@ impl bindings::SkylineDbService for Service {
         &self,
         request: Request<Streaming<proto::SessionRequest>>,
     ) -> Result<Response<Self::SessionStream>, Status> {
-        drop(self.begin_work()?);
+        drop(self.begin_work().map_err(grpc_status)?);
         let permit = Arc::clone(&self.sessions).try_acquire_owned().map_err(|_| {
-            Error::new(
+            grpc_status(Error::new(
                 Kind::Exhausted,
                 "TOO_MANY_SESSIONS",
                 format!(
@@ -226,7 +228,7 @@ impl bindings::SkylineDbService for Service {
                      Query",
                     self.limits.sessions
                 ),
-            )
+            ))
         })?;
         if let Some(peer) = request.extensions().get::<Peer>() {
             peer.log("a session begins");
@@ -244,7 +246,7 @@ impl bindings::SkylineDbService for Service {
         &self,
         request: Request<proto::ShutdownRequest>,
     ) -> Result<Response<proto::ShutdownResponse>, Status> {
-        self.check_database(&request.get_ref().database)?;
+        self.check_database(&request.get_ref().database).map_err(grpc_status)?;
         let grace = request.get_ref().grace_ms.map(|grace| Duration::from_millis(grace.into()));
         self.lifecycle.drain(if request.get_ref().force { Some(Duration::ZERO) } else { grace });
         Ok(Response::new(proto::ShutdownResponse { pid: std::process::id() }))

@@ -20,8 +20,9 @@ use tokio::{
 };
 
 use super::{messages, translate};
-use crate::engine::{Cancel, Column, Error, Interruption, Kind, RowSink, RowValues, ShortReads, Statement};
-use crate::ledger::{Half, Hold};
+use skylinedb_engine::{
+    Cancel, Column, Error, Half, Hold, Interruption, Kind, RowSink, RowValues, ShortReads, Statement,
+};
 
 /// Rows in one message: large enough that a message's own cost does not count, small enough that the first rows come soon.
 const CHUNK_BYTES: usize = 64 << 10;

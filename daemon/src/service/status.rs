@@ -6,31 +6,30 @@ use skylinedb::proto::v1 as proto;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
-use crate::engine::{Error, Kind};
+use skylinedb_engine::{Error, Kind};
 
 /// The domain of every `google.rpc.ErrorInfo`.
 const DOMAIN: &str = "skylinedb";
 
-impl From<Error> for Status {
-    fn from(error: Error) -> Self {
-        let mut metadata = HashMap::new();
-        let mut fact = |name: &str, value: Option<String>| {
-            if let Some(value) = value {
-                metadata.insert(name.to_owned(), value);
-            }
-        };
-        fact("sqlite_code", (error.sqlite_code != 0).then(|| error.sqlite_code.to_string()));
-        fact("statement_index", error.statement_index.map(|index| index.to_string()));
-        fact("sql_offset", error.sql_offset.map(|offset| offset.to_string()));
-        let mut details = ErrorDetails::with_error_info(error.reason, DOMAIN, metadata);
-        if error.retry_after.is_some() {
-            details.set_retry_info(error.retry_after);
+/// The error as a gRPC status.
+pub(super) fn grpc_status(error: Error) -> Status {
+    let mut metadata = HashMap::new();
+    let mut fact = |name: &str, value: Option<String>| {
+        if let Some(value) = value {
+            metadata.insert(name.to_owned(), value);
         }
-        Self::with_error_details(code(error.kind), error.message, details)
+    };
+    fact("sqlite_code", (error.sqlite_code != 0).then(|| error.sqlite_code.to_string()));
+    fact("statement_index", error.statement_index.map(|index| index.to_string()));
+    fact("sql_offset", error.sql_offset.map(|offset| offset.to_string()));
+    let mut details = ErrorDetails::with_error_info(error.reason, DOMAIN, metadata);
+    if error.retry_after.is_some() {
+        details.set_retry_info(error.retry_after);
     }
+    Status::with_error_details(code(error.kind), error.message, details)
 }
 
-/// The error as a message.
+/// The error as a message of a session.
 pub(super) fn message(error: Error) -> proto::Error {
     let number = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
     proto::Error {

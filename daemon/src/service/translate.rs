@@ -10,11 +10,10 @@ use super::{
     messages::{self, Arrival},
     status,
 };
-use crate::engine::{
-    Answer, Batch, BatchResult, Column, Error, Kind, MAX_REQUEST_ID_BYTES, Mode, RequestId, Statement, StatementResult,
-    Value, ValueRef,
+use skylinedb_engine::{
+    Answer, Batch, BatchResult, Column, Error, Hold, Kind, MAX_REQUEST_ID_BYTES, Mode, RequestId, Statement,
+    StatementResult, Value, ValueRef,
 };
-use crate::ledger::Hold;
 
 /// A request as a batch.
 pub(super) fn batch(request: proto::ExecuteRequest, arrival: Arrival, max_sql_bytes: usize) -> Result<Batch, Error> {

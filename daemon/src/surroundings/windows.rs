@@ -1,5 +1,4 @@
-//! What the daemon is started in on Windows: the service control manager perhaps, which wants to be told, and no limit of open
-//! handles that it could raise.
+//! What the daemon is started in on Windows: the service control manager perhaps, which wants to be told.
 
 use std::path::Path;
 
@@ -37,6 +36,3 @@ impl Surroundings {
         control::stopping();
     }
 }
-
-/// Windows has no such limit.
-pub(crate) const fn raise_open_files_limit() {}

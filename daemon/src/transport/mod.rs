@@ -1,14 +1,12 @@
 //! Accepts connections, looks at who it is, and serves each of them HTTP/2. What the requests are is not known here.
 
-#[cfg(unix)]
-mod access;
 mod calls;
 mod linger;
-#[cfg(windows)]
-mod pipe;
 mod refused;
 #[cfg(unix)]
 mod unix;
+#[cfg(windows)]
+mod windows;
 
 use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
 
@@ -20,13 +18,12 @@ use tokio_util::task::TaskTracker;
 use tower::{Service, ServiceExt as _};
 
 #[cfg(unix)]
-pub(crate) use access::{Access, Peer, Policy};
+use unix as imp;
 #[cfg(windows)]
-pub(crate) use pipe::{Access, Listener, Peer, Policy, SocketFile, Stream, access};
-#[cfg(unix)]
-pub(crate) use unix::{Listener, SocketFile, Stream};
+use windows as imp;
 
 pub(crate) use calls::Hangup;
+pub(crate) use imp::{Access, Listener, Peer, Policy, SocketFile, Stream};
 
 use crate::lifecycle::Lifecycle;
 use calls::Calls;

@@ -10,7 +10,7 @@ use skylinedb_authority::AnyAuthority;
 use tokio::{sync::Semaphore, time::timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::{Peer, Stream, access};
+use super::{Peer, Stream, imp::refusal};
 
 /// How many are told at once. Whoever comes beyond that is only hung up on: they cannot cost more than this.
 const TOLD_AT_ONCE: usize = 32;
@@ -49,7 +49,7 @@ where
             return;
         };
         let refuse = self.refuse;
-        let text = access::refusal(peer);
+        let text = refusal(peer);
         let serve = service_fn(move |_: Request<Incoming>| {
             let answer = refuse(text.clone());
             async move { Ok::<_, Infallible>(answer) }
@@ -96,7 +96,7 @@ mod tests {
             String::from_utf8(text.to_vec()).expect("UTF-8")
         };
         let ((), text) = tokio::join!(server, call);
-        assert_eq!(text, access::refusal(&peer()));
+        assert_eq!(text, refusal(&peer()));
         assert!(text.contains("uid 2000, gid 200, pid 1"), "{text}");
     }
 

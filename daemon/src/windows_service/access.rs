@@ -3,7 +3,7 @@
 use std::{env, fs, path::Path, process::Command};
 
 use anyhow::{Context as _, bail};
-use skylinedb::windows::user::{ADMINISTRATORS, SYSTEM, USERS};
+use skylinedb_local::windows::user::{ADMINISTRATORS, SYSTEM, USERS};
 
 use crate::config::check_machine_folder;
 

@@ -27,7 +27,7 @@ pub(crate) async fn connect_with_windows(endpoint: &Path, call: u32, connection:
     let endpoint = Endpoint::new(endpoint);
     let connector = service_fn(move |_| {
         let endpoint = endpoint.clone();
-        async move { endpoint.open().await.map(TokioIo::new) }
+        async move { skylinedb_local::connect(&endpoint).await.map(TokioIo::new) }
     });
     let channel = Uri::from_static("http://localhost")
         .initial_stream_window_size(call)

@@ -38,7 +38,7 @@ pub(crate) fn endpoint_in(folder: &Path) -> PathBuf {
 
 /// The single-instance lock that belongs to an endpoint.
 pub(crate) fn lock_of(endpoint: &Path) -> PathBuf {
-    skylinedb::scope::Places::at(endpoint).lock_file
+    skylinedb_local::Places::at(endpoint).lock_file
 }
 
 /// Whether a daemon has left something of its endpoint.

@@ -11,12 +11,12 @@ use std::{
 };
 
 use skylinedb::Client;
+use skylinedb_local::process::raise_open_files_limit;
 
 use super::connect;
 use crate::{
     args::{BenchArguments, BenchFormat, DaemonArguments},
     failure::Failure,
-    process::raise_open_files_limit,
 };
 use load::{Load, Progress};
 use report::Report;
@@ -26,7 +26,7 @@ use workload::Table;
 const PROGRESS: Duration = Duration::from_secs(1);
 
 pub(super) async fn run(daemon: &DaemonArguments, arguments: BenchArguments) -> Result<(), Failure> {
-    raise_open_files_limit();
+    let _ = raise_open_files_limit(); // if it fails, connecting will, and say why
     let client = connect(daemon).await?;
     let table = Table::prepare(&client, &arguments).await?;
     let outcome = measure(&client, &arguments, &table).await;

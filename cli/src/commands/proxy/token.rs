@@ -8,7 +8,7 @@ use std::{
 };
 
 use hyper::{HeaderMap, header::AUTHORIZATION};
-use skylinedb::start::state_folder;
+use skylinedb_local::state_folder;
 use subtle::ConstantTimeEq as _;
 
 use super::{listen::Listener, platform};

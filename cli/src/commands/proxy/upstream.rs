@@ -64,7 +64,7 @@ impl Target {
             let endpoint = connect(&self.daemon).await?.endpoint().clone();
             let refused =
                 |error: String| Failure::refused(format!("the daemon at {endpoint} cannot be reached: {error}"));
-            let stream = endpoint.open().await.map_err(|error| refused(error.to_string()))?;
+            let stream = skylinedb_local::connect(&endpoint).await.map_err(|error| refused(error.to_string()))?;
             let handshake = http2::Builder::new(TokioExecutor::new())
                 .timer(TokioTimer::new())
                 .initial_stream_window_size(CALL_WINDOW_BYTES)

@@ -11,7 +11,7 @@ use tokio::{
     sync::watch,
 };
 
-use super::Signal;
+use super::super::Signal;
 use crate::windows_service::control;
 
 /// Windows waits 5 s for a program whose console closes or whose user logs off, and then ends it. Of these some are for emptying the
@@ -52,7 +52,7 @@ impl Signals {
     }
 
     /// The next one.
-    pub(super) async fn next(&mut self) -> Signal {
+    pub(in super::super) async fn next(&mut self) -> Signal {
         match self {
             Self::Console(console) => console.next().await,
             Self::Service(ends) => {

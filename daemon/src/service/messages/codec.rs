@@ -14,13 +14,11 @@ use tonic::{
 };
 
 use super::{
+    super::status::grpc_status,
     Arrival, Call, FREE_BYTES, Large, current, off_the_runtime,
     scan::{Contents, Refusal, Scan},
 };
-use crate::{
-    engine::{Error, Kind},
-    ledger::Hold,
-};
+use skylinedb_engine::{Error, Hold, Kind};
 
 /// The number of `SessionResponse.query` (proto/skylinedb/v1/session.proto).
 const SESSION_QUERY: u32 = 4;
@@ -84,7 +82,11 @@ impl<A: Answer> codec::Encoder for Encoder<A> {
     fn encode(&mut self, answer: A, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
         let length = answer.encoded_len();
         if u32::try_from(length).is_err() {
-            return Err(Error::new(Kind::Exhausted, "ANSWER_TOO_LARGE", "the answer is longer than gRPC allows").into());
+            return Err(grpc_status(Error::new(
+                Kind::Exhausted,
+                "ANSWER_TOO_LARGE",
+                "the answer is longer than gRPC allows",
+            )));
         }
         match &self.call {
             Some(call) if length >= YIELD_BYTES => {
@@ -180,7 +182,7 @@ impl<R: Message + Default + Scan> codec::Decoder for Decoder<R> {
             }
             Err(error) => {
                 let stand_in = R::stand_in(&bytes).filter(|_| error.kind != Kind::Invalid);
-                let Some(request) = stand_in else { return Err(error.into()) };
+                let Some(request) = stand_in else { return Err(grpc_status(error)) };
                 self.arrived(Arrival { refused: Some(error), ..Arrival::default() });
                 request
             }
@@ -227,7 +229,7 @@ impl Call {
 
 /// The error of a message that cannot be decoded, whatever the decoder says of it.
 pub(in super::super) fn malformed<E>(_: E) -> Status {
-    Error::from(Refusal::Malformed).into()
+    grpc_status(Refusal::Malformed.into())
 }
 
 #[cfg(test)]

@@ -24,11 +24,8 @@ pub(crate) use codec::Codec;
 pub(super) use codec::malformed;
 pub(super) use {received::ReceivedBody, sent::SentBody};
 
-use crate::{
-    engine::Error,
-    ledger::{Hold, Ledger},
-    transport::Hangup,
-};
+use crate::transport::Hangup;
+use skylinedb_engine::{Error, Hold, Ledger};
 pub(super) use untaken::Calls;
 
 /// A message of this length does not go through tonic's buffers.

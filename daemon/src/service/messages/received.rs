@@ -17,10 +17,7 @@ use prost::bytes::Bytes;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::{Call, LARGE_BYTES, Large};
-use crate::{
-    engine::{Error, Kind},
-    ledger::Hold,
-};
+use skylinedb_engine::{Error, Hold, Kind};
 
 /// gRPC's header: a flag for compression, and the length.
 const HEADER_BYTES: usize = 5;

@@ -7,7 +7,7 @@ use prost::{
 };
 use skylinedb::proto::v1 as proto;
 
-use crate::engine::{Error, Kind, Statement, Value};
+use skylinedb_engine::{Error, Kind, Statement, Value};
 
 /// Statements of one batch.
 const MAX_STATEMENTS: usize = 100_000;

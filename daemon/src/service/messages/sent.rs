@@ -12,7 +12,7 @@ use prost::bytes::Bytes;
 use tonic::Status;
 
 use super::{CALL, Call, codec::STAND_IN_BYTES};
-use crate::ledger::Hold;
+use skylinedb_engine::Hold;
 
 /// What the connection gets at once of a large answer, so that it can be seen whether the client takes it.
 const PIECE_BYTES: usize = 64 << 10;

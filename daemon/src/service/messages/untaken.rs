@@ -6,7 +6,8 @@ use std::{
 };
 
 use super::{super::ROWS_UNTAKEN, Call, State};
-use crate::{ledger::Ledger, transport::Hangup};
+use crate::transport::Hangup;
+use skylinedb_engine::Ledger;
 
 /// How long an answer may be left untaken when others are refused because of it.
 const UNTAKEN_WHEN_CONTENDED: Duration = Duration::from_secs(5);

@@ -9,10 +9,8 @@ use super::{
     request::{Action, Request},
     response,
 };
-use crate::{
-    engine::{CancelOnDrop, Error, Interruption, Kind},
-    lifecycle::Work,
-};
+use crate::lifecycle::Work;
+use skylinedb_engine::{CancelOnDrop, Error, Interruption, Kind};
 
 /// The requests that are under way.
 #[derive(Default)]

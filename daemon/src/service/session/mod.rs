@@ -20,12 +20,13 @@ use super::{
     Service, dispatch,
     messages::{self, Arrival},
     query::OneChunk,
-    status, translate,
+    status::{self, grpc_status},
+    translate,
 };
-use crate::engine::{Error, Interruption, ShortReads, shutting_down};
 use independent::Independent;
 use ordered::Ordered;
 use request::{Action, Request};
+use skylinedb_engine::{Error, Interruption, ShortReads, shutting_down};
 
 /// Requests of a session that are taken from the connection before they are run; so many batches, too, may be with the
 /// writer at once, so that they share its commits.
@@ -126,7 +127,7 @@ impl Session {
             return Some(Ok(self.ordered.next().await));
         }
         self.ordered = Ordered::default();
-        Some(Err(shutting_down().into()))
+        Some(Err(grpc_status(shutting_down())))
     }
 
     async fn next_answer(&mut self) -> Result<Option<proto::SessionResponse>, Status> {
@@ -161,7 +162,7 @@ impl Session {
             answer = self.independent.next(), if !self.independent.is_empty() => Ok(Event::Answer(answer)),
             answer = self.ordered.next(), if !self.ordered.is_idle() => Ok(Event::Answer(answer)),
             request = self.requests.message(), if takes_more => Ok(Event::Request(request)),
-            () = self.draining.cancelled(), if may_end => Err(shutting_down().into()),
+            () = self.draining.cancelled(), if may_end => Err(grpc_status(shutting_down())),
             () = tokio::time::sleep(idle_limit.unwrap_or_default()), if idle_limit.is_some() => Ok(Event::Idle),
         }
     }

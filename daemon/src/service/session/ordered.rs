@@ -12,10 +12,8 @@ use super::{
     response,
     transaction::{self, Transaction},
 };
-use crate::{
-    engine::{CancelOnDrop, Error, Interruption, PendingAnswer},
-    lifecycle::Work,
-};
+use crate::lifecycle::Work;
+use skylinedb_engine::{CancelOnDrop, Error, Interruption, PendingAnswer};
 
 /// What is under way, in order: first what is running, then what is pending.
 #[derive(Default)]

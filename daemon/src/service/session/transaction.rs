@@ -8,10 +8,8 @@ use super::{
     super::{Limits, ROWS_UNTAKEN, Service, query::Patience, translate},
     ordered::Doing,
 };
-use crate::{
-    engine::{Batch, Cancel, Database, Error, Kind, Snapshot, Statement, WriteTransaction},
-    lifecycle::Work,
-};
+use crate::lifecycle::Work;
+use skylinedb_engine::{Batch, Cancel, Database, Error, Kind, Snapshot, Statement, WriteTransaction};
 
 /// An open transaction. Dropping it rolls back.
 pub(super) struct Transaction {

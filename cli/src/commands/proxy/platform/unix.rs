@@ -7,7 +7,7 @@ use std::{
     path::Path,
 };
 
-use skylinedb_socket::{OwnFile, Program};
+use skylinedb_local::socket::{OwnFile, Program};
 use tokio::{
     net::UnixListener,
     signal::unix::{Signal, SignalKind, signal},
@@ -36,7 +36,7 @@ pub(in super::super) struct Socket {
 impl Socket {
     pub(in super::super) fn bind(path: &Path) -> Result<Self, String> {
         let (listener, file) =
-            skylinedb_socket::bind_without_lock(path, &PROGRAM).map_err(|error| format!("{error:#}"))?;
+            skylinedb_local::socket::bind_without_lock(path, &PROGRAM).map_err(|error| format!("{error:#}"))?;
         Ok(Self { _file: file, listener })
     }
 

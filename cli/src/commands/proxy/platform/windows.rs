@@ -2,7 +2,7 @@
 
 use std::{io, path::Path};
 
-pub(in super::super) use skylinedb::windows::file::create_private;
+pub(in super::super) use skylinedb_local::windows::file::create_private;
 use tokio::signal::windows::{
     CtrlBreak, CtrlC, CtrlClose, CtrlShutdown, ctrl_break, ctrl_c, ctrl_close, ctrl_shutdown,
 };

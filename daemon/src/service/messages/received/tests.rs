@@ -1,10 +1,8 @@
 use std::{collections::VecDeque, convert::Infallible};
 
 use super::*;
-use crate::{
-    ledger::Ledger,
-    service::messages::{Calls, FREE_BYTES},
-};
+use crate::service::messages::{Calls, FREE_BYTES};
+use skylinedb_engine::Ledger;
 
 /// A body that comes in these pieces.
 struct Pieces(VecDeque<Bytes>);
