@@ -17,6 +17,7 @@ use crate::{
     params::Params,
     pipeline::{self, Pipeline, Place},
     proto::v1::{self as proto, session_request::Request as Asked, session_response::Response as Answered},
+    reason,
     result::{BatchResult, StatementResult},
     rows::Rows,
     session::{self, Session},
@@ -53,9 +54,6 @@ pub struct Pong {
     /// SQLite's version.
     pub sqlite_version: String,
 }
-
-/// What the daemon says to an independent query that is not short.
-const NOT_SHORT: &str = "NOT_SHORT";
 
 /// A longer request is a call of its own: on a stream it would hold up those behind it.
 const STREAM_MAX_REQUEST_BYTES: usize = 64 << 10;
@@ -169,7 +167,7 @@ impl Client {
                 Ok(Answered::Query(answer)) => return Ok(Rows::of_answer(answer)),
                 Ok(_) => return Err(Error::Protocol("a query was answered with something else".to_owned())),
                 // It is not for a stream that others use, too.
-                Err(Error::Database(error)) if error.reason == NOT_SHORT => {}
+                Err(Error::Database(error)) if error.reason == reason::NOT_SHORT => {}
                 Err(error) => return Err(error),
             }
         }

@@ -5,15 +5,12 @@ use std::{
     time::Duration,
 };
 
-use tonic::{Code, ConnectError, Status, TimeoutExpired};
+use tonic::{ConnectError, Status, TimeoutExpired};
 use tonic_types::StatusExt as _;
 
 use skylinedb_local::Endpoint;
 
-use crate::proto::v1 as proto;
-
-/// The reason of a daemon that ends: nothing of the request was run.
-pub(crate) const SHUTTING_DOWN: &str = "SHUTTING_DOWN";
+use crate::{code::Code, proto::v1 as proto, reason};
 
 /// Why something was not done.
 #[derive(Debug, thiserror::Error)]
@@ -53,11 +50,12 @@ pub enum Error {
 
 /// An error that the daemon answered with.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct DatabaseError {
-    /// The gRPC status code by its number, such as 6 for ALREADY_EXISTS.
-    pub code: i32,
+    /// What kind of error it is.
+    pub code: Code,
     /// What a program should compare: the name of SQLite's extended result code, such as `SQLITE_CONSTRAINT_UNIQUE`, or
-    /// the daemon's own, such as `QUEUE_FULL`. Empty if it is not known.
+    /// the daemon's own, such as [`QUEUE_FULL`](reason::QUEUE_FULL). Empty if it is not known.
     pub reason: String,
     /// What a person should read.
     pub message: String,
@@ -74,7 +72,7 @@ pub struct DatabaseError {
 impl DatabaseError {
     pub(crate) fn from_proto(error: proto::Error) -> Self {
         Self {
-            code: error.code.cast_signed(),
+            code: Code::from_number(error.code.cast_signed()),
             reason: error.reason,
             message: error.message,
             sqlite_code: error.sqlite_code,
@@ -91,7 +89,7 @@ impl DatabaseError {
         let fact = |name: &str| info.and_then(|info| info.metadata.get(name)?.parse::<i64>().ok());
         let index = |name| fact(name).and_then(|number| usize::try_from(number).ok());
         Self {
-            code: status.code().into(),
+            code: Code::from_number(status.code().into()),
             reason: info.map(|info| info.reason.clone()).unwrap_or_default(),
             message: status.message().to_owned(),
             sqlite_code: fact("sqlite_code").and_then(|code| i32::try_from(code).ok()).unwrap_or_default(),
@@ -144,8 +142,8 @@ impl Error {
     /// The error for a request whose time is over on this side.
     pub(crate) fn late() -> Self {
         DatabaseError {
-            code: Code::DeadlineExceeded.into(),
-            reason: "DEADLINE_EXCEEDED".to_owned(),
+            code: Code::DeadlineExceeded,
+            reason: reason::DEADLINE_EXCEEDED.to_owned(),
             message:
                 "no answer came within the time limit; the request was given up, unless it was being committed in \
                       that instant"
@@ -161,8 +159,8 @@ impl Error {
     /// The error for a request that came too late for a daemon. Another may be there already, or be started by whoever comes.
     pub(crate) fn shut_down_before() -> Self {
         DatabaseError {
-            code: Code::Unavailable.into(),
-            reason: SHUTTING_DOWN.to_owned(),
+            code: Code::Unavailable,
+            reason: reason::SHUTTING_DOWN.to_owned(),
             message: "the daemon was shutting down when the request came; nothing of it was run. Try again, and if it was on a session, on \
                       a new one".to_owned(),
             sqlite_code: 0,
@@ -177,7 +175,7 @@ impl Error {
 /// Whether a call's status says that its request was not sent, because the connection had ended before. A stream that was reset
 /// has the same code.
 pub(crate) fn is_unsent(status: &Status) -> bool {
-    status.code() == Code::Cancelled
+    status.code() == tonic::Code::Cancelled
         && std::error::Error::source(status).is_some()
         && !is_of_http2(status)
         && !has_source::<TimeoutExpired>(status)
@@ -240,9 +238,9 @@ mod tests {
             .map(|(name, value)| (name.to_owned(), value.to_owned()));
         let mut details = ErrorDetails::with_error_info("SQLITE_CONSTRAINT_UNIQUE", "skylinedb", metadata);
         details.set_retry_info(Some(Duration::from_millis(50)));
-        let status = Status::with_error_details(Code::AlreadyExists, "UNIQUE constraint failed: t.x", details);
+        let status = Status::with_error_details(tonic::Code::AlreadyExists, "UNIQUE constraint failed: t.x", details);
         let expected = DatabaseError {
-            code: 6,
+            code: Code::AlreadyExists,
             reason: "SQLITE_CONSTRAINT_UNIQUE".to_owned(),
             message: "UNIQUE constraint failed: t.x".to_owned(),
             sqlite_code: 2067,
@@ -257,20 +255,20 @@ mod tests {
     #[test]
     fn a_status_without_details_keeps_its_code_and_message() {
         let error = database_error(&Status::unimplemented("no such call"));
-        assert_eq!((error.code, error.to_string().as_str()), (12, "no such call"));
+        assert_eq!((error.code, error.to_string().as_str()), (Code::Unimplemented, "no such call"));
         let only_retry = ErrorDetails::with_retry_info(RetryInfo::MAX_RETRY_DELAY.into());
-        let error = database_error(&Status::with_error_details(Code::Unavailable, "later", only_retry));
+        let error = database_error(&Status::with_error_details(tonic::Code::Unavailable, "later", only_retry));
         assert_eq!(error.retry_after, Some(RetryInfo::MAX_RETRY_DELAY));
     }
 
     #[test]
     fn the_way_to_the_daemon_has_errors_of_its_own() {
         let refused = ConnectError(Box::new(std::io::Error::from(std::io::ErrorKind::ConnectionRefused)));
-        let error = from_source(Code::Unavailable, refused);
+        let error = from_source(tonic::Code::Unavailable, refused);
         assert!(matches!(error, Error::NotRunning { .. }), "{error:?}");
-        let error = from_source(Code::Cancelled, TimeoutExpired(()));
-        assert!(matches!(&error, Error::Database(error) if error.code == 4), "{error:?}");
-        let error = from_source(Code::Unknown, std::io::Error::from(std::io::ErrorKind::BrokenPipe));
+        let error = from_source(tonic::Code::Cancelled, TimeoutExpired(()));
+        assert!(matches!(&error, Error::Database(error) if error.code == Code::DeadlineExceeded), "{error:?}");
+        let error = from_source(tonic::Code::Unknown, std::io::Error::from(std::io::ErrorKind::BrokenPipe));
         assert!(matches!(error, Error::ConnectionLost { .. }), "nobody is there, but it was: {error:?}");
     }
 
@@ -326,7 +324,7 @@ mod tests {
         }
     }
 
-    fn from_source(code: Code, source: impl std::error::Error + Send + Sync + 'static) -> Error {
+    fn from_source(code: tonic::Code, source: impl std::error::Error + Send + Sync + 'static) -> Error {
         let mut status = Status::new(code, "the connection's own word");
         status.set_source(Arc::new(source));
         Error::from_status(&status, &Endpoint::new("/not/there.sock"))

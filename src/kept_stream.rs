@@ -5,10 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use skylinedb_local::Endpoint;
 
-use crate::{connector::Grpc, error::Error, pipeline::Pipeline};
-
-/// gRPC's code for a limit that is reached.
-const RESOURCE_EXHAUSTED: i32 = 8;
+use crate::{code::Code, connector::Grpc, error::Error, pipeline::Pipeline};
 
 #[derive(Debug)]
 pub(crate) struct KeptStream {
@@ -39,7 +36,7 @@ impl KeptStream {
                 *self.stream.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&stream));
                 Ok(Some(stream))
             }
-            Err(Error::Database(error)) if error.code == RESOURCE_EXHAUSTED => Ok(None),
+            Err(Error::Database(error)) if error.code == Code::ResourceExhausted => Ok(None),
             Err(error) => Err(error),
         }
     }

@@ -45,6 +45,7 @@
 //! ```
 
 mod client;
+mod code;
 mod connector;
 pub mod daemons;
 mod error;
@@ -52,6 +53,7 @@ mod kept_stream;
 mod params;
 mod pipeline;
 pub mod proto;
+pub mod reason;
 mod result;
 mod rows;
 mod session;
@@ -63,6 +65,7 @@ mod value;
 pub mod wire;
 
 pub use client::{Client, Pong};
+pub use code::Code;
 pub use error::{DatabaseError, Error};
 pub use params::Params;
 pub use result::{BatchResult, Column, ColumnIndex, Row, StatementResult};

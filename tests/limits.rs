@@ -2,14 +2,9 @@
 
 mod support;
 
-use skylinedb::{Batch, Client, DatabaseError, Error, Params, Statement, TransactionKind, Value, params};
+use skylinedb::{Batch, Client, Code, DatabaseError, Error, Params, Statement, TransactionKind, Value, params};
 use support::{Daemon, MIB};
 use tokio_stream::StreamExt;
-
-/// gRPC's codes.
-const INVALID_ARGUMENT: i32 = 3;
-const RESOURCE_EXHAUSTED: i32 = 8;
-const ABORTED: i32 = 10;
 
 #[tokio::test]
 async fn a_statement_can_be_too_long() {
@@ -17,7 +12,7 @@ async fn a_statement_can_be_too_long() {
     let just_right = format!("SELECT '{}'", "x".repeat(1000 - 9));
     client.execute(&just_right, params![]).await.expect("1000 bytes");
     let error = client.execute(&just_right.replace("SELECT ", "SELECT  "), params![]).await.expect_err("1001 bytes");
-    assert_limit(error, RESOURCE_EXHAUSTED, "--max-sql-bytes");
+    assert_limit(error, Code::ResourceExhausted, "--max-sql-bytes");
     lives_on(&daemon).await;
 }
 
@@ -26,7 +21,7 @@ async fn a_message_can_be_too_long() {
     let (daemon, client) = daemon(&["--max-message-bytes", "1048576"]).await;
     let blob = vec![0_u8; 2 * MIB];
     let error = database_error(client.execute("SELECT length(?)", params![blob]).await.expect_err("2 MiB"));
-    assert_eq!(error.code, RESOURCE_EXHAUSTED, "{error}");
+    assert_eq!(error.code, Code::ResourceExhausted, "{error}");
     lives_on(&daemon).await;
     client.execute("SELECT 1", params![]).await.expect("the same client goes on");
 }
@@ -43,7 +38,7 @@ async fn what_was_sent_before_a_message_that_is_too_long_is_answered_first() {
         let write = session.execute("INSERT INTO t VALUES (?)", params![number]);
         let (written, refused) = tokio::join!(write, session.execute(long.as_str(), params![]));
         written.unwrap_or_else(|error| panic!("write {number}: {error}"));
-        assert_eq!(database_error(refused.expect_err("5,000 bytes")).code, RESOURCE_EXHAUSTED);
+        assert_eq!(database_error(refused.expect_err("5,000 bytes")).code, Code::ResourceExhausted);
     }
     assert_eq!(daemon.value("SELECT count(*) FROM t"), 100);
 }
@@ -54,10 +49,10 @@ async fn an_answer_can_be_too_long() {
     client.execute("CREATE TABLE t(x)", params![]).await.expect("a table");
     let error =
         client.execute("INSERT INTO t SELECT zeroblob(200000) RETURNING x", params![]).await.expect_err("200000 bytes");
-    assert_limit(error, RESOURCE_EXHAUSTED, "Query");
+    assert_limit(error, Code::ResourceExhausted, "Query");
     assert_eq!(daemon.value("SELECT count(*) FROM t"), 0, "and so nothing was written");
     let error = client.execute("SELECT zeroblob(200000)", params![]).await.expect_err("200000 bytes");
-    assert_limit(error, RESOURCE_EXHAUSTED, "Query");
+    assert_limit(error, Code::ResourceExhausted, "Query");
     let mut rows = client.query("SELECT zeroblob(200000)", params![]).await.expect("a query");
     let row = rows.next().await.expect("a row").expect("no error");
     assert_eq!(row.values()[0], Value::Blob(vec![0; 200_000]), "Query has no such limit");
@@ -75,14 +70,18 @@ async fn a_sort_can_be_too_large() {
     };
     for _ in 0..2 {
         let error = client.execute(&sort(20_000), params![]).await.expect_err("20 MB");
-        assert_limit(error, RESOURCE_EXHAUSTED, "--max-temp-bytes");
+        assert_limit(error, Code::ResourceExhausted, "--max-temp-bytes");
         client.execute(&sort(100), params![]).await.expect("100 KB");
     }
     let error = client.query(&sort(20_000), params![]).await.expect_err("20 MB");
-    assert_limit(error, RESOURCE_EXHAUSTED, "--max-temp-bytes");
+    assert_limit(error, Code::ResourceExhausted, "--max-temp-bytes");
     client.execute("CREATE TABLE t(x)", params![]).await.expect("a table");
     let insert = format!("INSERT INTO t {}", sort(20_000));
-    assert_limit(client.execute(&insert, params![]).await.expect_err("20 MB"), RESOURCE_EXHAUSTED, "--max-temp-bytes");
+    assert_limit(
+        client.execute(&insert, params![]).await.expect_err("20 MB"),
+        Code::ResourceExhausted,
+        "--max-temp-bytes",
+    );
     lives_on(&daemon).await;
 }
 
@@ -94,7 +93,7 @@ async fn a_batch_can_have_too_many_statements_or_none() {
         |statements| (0..statements).fold(Batch::new(), |batch, _| batch.push(Statement::new("SELECT 1", params![])));
     client.execute_batch(batch(MOST)).await.expect("100,000 statements");
     let error = client.execute_batch(batch(MOST + 1)).await.expect_err("100,001 statements");
-    assert_limit(error, RESOURCE_EXHAUSTED, "100,000");
+    assert_limit(error, Code::ResourceExhausted, "100,000");
     client.execute_batch(batch(0)).await.expect_err("no statement");
     lives_on(&daemon).await;
 }
@@ -105,7 +104,7 @@ async fn a_request_id_can_be_too_long() {
     let batch = |id: &str| Batch::new().push(Statement::new("SELECT 1", params![])).request_id(id);
     client.execute_batch(batch(&"x".repeat(128))).await.expect("128 bytes");
     let error = client.execute_batch(batch(&"x".repeat(129))).await.expect_err("129 bytes");
-    assert_limit(error, INVALID_ARGUMENT, "128");
+    assert_limit(error, Code::InvalidArgument, "128");
     lives_on(&daemon).await;
 }
 
@@ -140,7 +139,7 @@ async fn the_queue_can_be_full() {
         }
     };
     let error = database_error(error);
-    assert_eq!((error.code, error.reason.as_str()), (RESOURCE_EXHAUSTED, "QUEUE_FULL"), "{error}");
+    assert_eq!((error.code, error.reason.as_str()), (Code::ResourceExhausted, "QUEUE_FULL"), "{error}");
     assert!(error.retry_after.is_some(), "a retry helps: {error:?}");
     let holder = format!(" s by a transaction of process {}", std::process::id());
     assert!(error.message.contains(&holder), "who holds the writer: {error}");
@@ -168,7 +167,7 @@ async fn there_can_be_too_many_sessions() {
         Err(error) => error,
         Ok(third) => third.execute("SELECT 1", params![]).await.expect_err("a third session"),
     };
-    assert_limit(error, RESOURCE_EXHAUSTED, "--max-sessions");
+    assert_limit(error, Code::ResourceExhausted, "--max-sessions");
 
     drop(sessions);
     loop {
@@ -193,9 +192,9 @@ async fn an_idle_transaction_is_cut_and_says_so() {
 
     let error = transaction.execute("INSERT INTO t VALUES (2)", params![]).await.expect_err("too late");
     let error = database_error(error);
-    assert_eq!((error.code, error.reason.as_str()), (ABORTED, "TRANSACTION_IDLE"), "{error}");
+    assert_eq!((error.code, error.reason.as_str()), (Code::Aborted, "TRANSACTION_IDLE"), "{error}");
     let error = database_error(transaction.commit().await.expect_err("too late"));
-    assert_eq!(error.code, ABORTED, "{error}");
+    assert_eq!(error.code, Code::Aborted, "{error}");
     session.execute("INSERT INTO t VALUES ('the session goes on')", params![]).await.expect("an insert");
     assert_eq!(daemon.value("SELECT group_concat(x) FROM t"), "the writer is free,the session goes on");
     lives_on(&daemon).await;
@@ -214,7 +213,7 @@ async fn a_transaction_can_be_too_long() {
         }
     };
     let error = database_error(error);
-    assert_eq!((error.code, error.reason.as_str()), (ABORTED, "TRANSACTION_TIMEOUT"), "{error}");
+    assert_eq!((error.code, error.reason.as_str()), (Code::Aborted, "TRANSACTION_TIMEOUT"), "{error}");
     drop(transaction);
     assert_eq!(daemon.value("SELECT count(*) FROM t"), 0);
     lives_on(&daemon).await;
@@ -242,7 +241,7 @@ async fn daemon(flags: &[&str]) -> (Daemon, Client) {
 
 /// The error has this code, and says what limit it is or what to do.
 #[track_caller]
-fn assert_limit(error: Error, code: i32, hint: &str) {
+fn assert_limit(error: Error, code: Code, hint: &str) {
     let error = database_error(error);
     assert_eq!(error.code, code, "{error}");
     assert!(error.message.contains(hint), "no {hint:?} in {error}");

@@ -10,11 +10,8 @@ use std::{
     path::Path,
 };
 
-use skylinedb::{Client, Error, Params, Value, params};
+use skylinedb::{Client, Code, Error, Params, Value, params};
 use support::{Daemon, Folder, Running, run};
-
-/// gRPC's code.
-const DATA_LOSS: i32 = 15;
 
 /// Set in the process that holds the lock: the database.
 const LOCKED_DATABASE: &str = "SKYLINEDB_TEST_LOCKED_DATABASE";
@@ -97,7 +94,7 @@ async fn a_database_file_that_is_truncated_is_data_loss_and_the_daemons_end() {
     for id in 1..=1_000 {
         match read(&client, id).await {
             Ok(()) => {}
-            Err(Error::Database(error)) if error.code == DATA_LOSS => reasons.push(error.reason),
+            Err(Error::Database(error)) if error.code == Code::DataLoss => reasons.push(error.reason),
             Err(_) => break, // it has ended
         }
     }

@@ -11,11 +11,9 @@ use std::{
 
 use rustix::process::Signal;
 use serde_json::json;
-use skylinedb::{DatabaseError, Error, TransactionKind, Value, params};
+use skylinedb::{Code, DatabaseError, Error, TransactionKind, Value, params};
 use support::{Daemon, Folder, MIB, Proxy, StopOnDrop, wait_until};
 use tokio_stream::StreamExt;
-
-const UNAVAILABLE: i32 = 14;
 
 /// How long calls in hand may take at the end.
 const GRACE: Duration = Duration::from_secs(10);
@@ -182,9 +180,9 @@ async fn the_daemon_may_go_and_come_again() {
             Err(error) => break database_error(error),
         }
     };
-    assert_eq!((broken.code, broken.reason.as_str()), (UNAVAILABLE, "CONNECTION_LOST"), "{broken}");
+    assert_eq!((broken.code, broken.reason.as_str()), (Code::Unavailable, "CONNECTION_LOST"), "{broken}");
     let gone = database_error(client.ping().await.expect_err("nobody is there"));
-    assert_eq!((gone.code, gone.reason.as_str()), (UNAVAILABLE, "DAEMON_UNAVAILABLE"), "{gone}");
+    assert_eq!((gone.code, gone.reason.as_str()), (Code::Unavailable, "DAEMON_UNAVAILABLE"), "{gone}");
     assert!(gone.message.contains(&folder.endpoint().display().to_string()), "{gone}");
 
     for _ in 0..3 {
@@ -207,7 +205,7 @@ async fn a_call_in_hand_when_the_daemon_dies_is_told_that_its_fate_is_unknown() 
     wait_for_the_writer(&daemon).await;
     daemon.kill9();
     let error = database_error(write.await.expect("the task").expect_err("it broke"));
-    assert_eq!((error.code, error.reason.as_str()), (UNAVAILABLE, "CONNECTION_LOST"), "{error}");
+    assert_eq!((error.code, error.reason.as_str()), (Code::Unavailable, "CONNECTION_LOST"), "{error}");
     assert!(error.message.contains("is not known"), "{error}");
 }
 

@@ -237,7 +237,7 @@ async fn an_independent_request_may_be_answered_first() {
 async fn a_daemon_that_does_not_answer_at_all_does_not_stop_the_clock() {
     let (pipeline, mut daemon) = pipeline(16);
     let error = pipeline.ask(ping(), Place::InOrder, Some(Duration::from_millis(1))).await.expect_err("too late");
-    assert!(matches!(&error, Error::Database(error) if error.code == Code::DeadlineExceeded as i32), "{error:?}");
+    assert!(matches!(&error, Error::Database(error) if error.code == crate::Code::DeadlineExceeded), "{error:?}");
     let request = daemon.requests.recv().await.expect("the request");
     assert_eq!(request.timeout_ms, 1, "the daemon knows the limit, too");
     assert!(matches!(daemon.request().await.1, Request::Cancel(_)));

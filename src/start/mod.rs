@@ -19,10 +19,7 @@ use unix as imp;
 #[cfg(windows)]
 use windows as imp;
 
-use crate::{
-    client::Client,
-    error::{Error, SHUTTING_DOWN},
-};
+use crate::{client::Client, error::Error, reason};
 pub use program::DAEMON_VARIABLE;
 use program::Program;
 use target::Target;
@@ -142,7 +139,7 @@ pub async fn start_daemon(options: StartOptions) -> Result<Started, Error> {
                     return Ok(Started { client, already_running: log_file.is_none(), log_file });
                 }
                 // It has begun to end since it said that it serves.
-                Err(Error::Database(error)) if error.reason == SHUTTING_DOWN => error.message,
+                Err(Error::Database(error)) if error.reason == reason::SHUTTING_DOWN => error.message,
                 Err(error) => return Err(error),
             },
             Err(reason) => reason,

@@ -1,6 +1,6 @@
 //! `execute`: SQL that may write, as one batch or statement by statement.
 
-use skylinedb::{Batch, BatchResult, Client, Error, Params, Statement, StatementResult};
+use skylinedb::{Batch, BatchResult, Client, Code, Error, Params, Statement, StatementResult};
 
 use super::{chunked, connect, params, report};
 use crate::{
@@ -15,9 +15,6 @@ use crate::{
 /// may have set less.
 const BATCH_MAX_BYTES: usize = 32 << 20;
 const BATCH_MAX_STATEMENTS: usize = 50_000;
-
-/// gRPC's code for what is too much for one message, or for one answer.
-const RESOURCE_EXHAUSTED: i32 = 8;
 
 /// What has been done so far.
 #[derive(Debug, Default)]
@@ -97,7 +94,7 @@ async fn atomic(
             Ok(done)
         }
         // This daemon takes less in one message, or answers with less.
-        Err(Error::Database(error)) if is_divisible && error.code == RESOURCE_EXHAUSTED => {
+        Err(Error::Database(error)) if is_divisible && error.code == Code::ResourceExhausted => {
             chunked::run(client, statements, output).await
         }
         Err(error) => Err(report::failure(error, statements, 0, consequence)),
