@@ -6,9 +6,8 @@ use std::{
 };
 
 use prost::Message as _;
-use tonic::{Request, Response, Status, transport::Channel};
-
 use skylinedb_local::Endpoint;
+use tonic::{Request, Response, Status, transport::Channel};
 
 use crate::{
     connector::{self, Grpc},
@@ -210,10 +209,7 @@ impl Client {
     }
 
     async fn answered<T>(&self, response: Result<Response<T>, Status>) -> Result<T, Error> {
-        match response {
-            Ok(response) => Ok(response.into_inner()),
-            Err(status) => Err(connector::call_error(&status, &self.endpoint).await),
-        }
+        connector::answered(response, &self.endpoint).await
     }
 
     fn call<T>(&self, message: T) -> Request<T> {

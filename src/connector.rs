@@ -3,14 +3,14 @@
 use hyper_util::rt::TokioIo;
 use skylinedb_local::Endpoint;
 use tonic::{
-    Status,
+    Response, Status,
     transport::{Channel, Endpoint as Uri},
 };
 use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient};
 use tower::service_fn;
 
 use crate::{
-    error::{Error, is_unsent, root_cause},
+    error::{Error, root_cause},
     proto::v1::skyline_db_service_client::SkylineDbServiceClient,
 };
 
@@ -50,9 +50,15 @@ pub(crate) fn grpc(channel: Channel) -> Grpc {
     Grpc::new(channel).max_decoding_message_size(usize::MAX).max_encoding_message_size(usize::MAX)
 }
 
-/// The error behind a call's status. For a request that was not sent it depends on whether a daemon is there now.
-pub(crate) async fn call_error(status: &Status, endpoint: &Endpoint) -> Error {
-    if is_unsent(status) { unsent(endpoint).await } else { Error::from_status(status, endpoint) }
+/// What a call was answered with, or the error behind its status.
+pub(crate) async fn answered<T>(answer: Result<Response<T>, Status>, endpoint: &Endpoint) -> Result<T, Error> {
+    match answer {
+        Ok(response) => Ok(response.into_inner()),
+        Err(status) => match Error::of_call(&status, endpoint) {
+            Some(error) => Err(error),
+            None => Err(unsent(endpoint).await),
+        },
+    }
 }
 
 /// The error for a request that was not sent, because the connection had ended before.
@@ -67,10 +73,9 @@ pub(crate) async fn unsent(endpoint: &Endpoint) -> Error {
 pub(crate) async fn check_health(channel: Channel, endpoint: &Endpoint) -> Result<(), Error> {
     let request = HealthCheckRequest { service: SERVICE_NAME.to_owned() };
     let health = HealthClient::new(channel).check(request).await;
-    match health {
-        Err(status) => Err(call_error(&status, endpoint).await),
-        Ok(answer) if answer.get_ref().status() == ServingStatus::Serving => Ok(()),
-        Ok(_) => Err(Error::Start(format!("the daemon at {endpoint} is ending"))),
+    match answered(health, endpoint).await?.status() {
+        ServingStatus::Serving => Ok(()),
+        _ => Err(Error::Start(format!("the daemon at {endpoint} is ending"))),
     }
 }
 
@@ -81,22 +86,23 @@ mod tests {
     use super::*;
     use crate::test_listener::TestListener;
 
-    fn unsent_status() -> Status {
+    /// The error for a request that hyper says was not sent.
+    async fn unsent_error(endpoint: &Endpoint) -> Error {
         let mut status = Status::new(Code::Cancelled, "the connection's own word");
         status.set_source(std::sync::Arc::new(std::io::Error::other("operation was canceled")));
-        status
+        answered::<()>(Err(status), endpoint).await.expect_err("it was not sent")
     }
 
     #[tokio::test]
     async fn a_request_that_was_not_sent_may_be_sent_again_to_the_next_daemon() {
         let next = TestListener::listen();
-        let error = call_error(&unsent_status(), &next.endpoint()).await;
+        let error = unsent_error(&next.endpoint()).await;
         assert!(matches!(&error, Error::Database(error) if error.reason == "SHUTTING_DOWN"), "{error:?}");
     }
 
     #[tokio::test]
     async fn a_request_that_was_not_sent_finds_no_daemon_where_none_listens() {
-        let error = call_error(&unsent_status(), &Endpoint::new("/not/there.sock")).await;
+        let error = unsent_error(&Endpoint::new("/not/there.sock")).await;
         assert!(matches!(error, Error::NotRunning { .. }), "{error:?}");
     }
 
@@ -105,7 +111,7 @@ mod tests {
     #[tokio::test]
     async fn a_daemon_whose_backlog_is_full_is_there_and_stops_no_thread() {
         let busy = TestListener::with_full_backlog();
-        let error = call_error(&unsent_status(), &busy.endpoint()).await;
+        let error = unsent_error(&busy.endpoint()).await;
         assert!(matches!(&error, Error::Database(error) if error.reason == "SHUTTING_DOWN"), "{error:?}");
     }
 }

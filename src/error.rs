@@ -5,10 +5,9 @@ use std::{
     time::Duration,
 };
 
+use skylinedb_local::Endpoint;
 use tonic::{ConnectError, Status, TimeoutExpired};
 use tonic_types::StatusExt as _;
-
-use skylinedb_local::Endpoint;
 
 use crate::{code::Code, proto::v1 as proto, reason};
 
@@ -119,24 +118,37 @@ impl From<DatabaseError> for Error {
 }
 
 impl Error {
-    /// The error behind a status of a call to this daemon: its own answer, or what became of the way to it.
-    pub(crate) fn from_status(status: &Status, endpoint: &Endpoint) -> Self {
+    /// The error behind a status of a call to this daemon: its own answer, or what became of the way to it. `None` if the
+    /// request was not sent, because the connection had ended before: then it depends on whether a daemon is there now.
+    pub(crate) fn of_call(status: &Status, endpoint: &Endpoint) -> Option<Self> {
         // What the connection says of itself has a source; what the daemon answers has none.
         if std::error::Error::source(status).is_none() && !is_of_http2(status) {
-            return DatabaseError::from_status(status).into();
+            return Some(DatabaseError::from_status(status).into());
         }
         if has_source::<TimeoutExpired>(status) {
-            return Self::late();
+            return Some(Self::late());
         }
-        let cause = root_cause(status);
         if has_source::<ConnectError>(status) {
-            return Self::NotRunning { looked: vec![(endpoint.clone(), cause)] };
+            return Some(Self::NotRunning { looked: vec![(endpoint.clone(), root_cause(status))] });
+        }
+        // This is hyper's word for a request that was not sent yet; a stream that was reset has the same code.
+        if status.code() == tonic::Code::Cancelled && !is_of_http2(status) {
+            return None;
         }
         if is_refused_by_goaway(status) {
-            return Self::shut_down_before();
+            return Some(Self::shut_down_before());
         }
-        // The daemon may have done it, even if it is not there any more: NotRunning would invite to do it again.
-        Self::ConnectionLost { endpoint: endpoint.clone(), cause }
+        Some(Self::connection_lost(status, endpoint))
+    }
+
+    /// The error behind a status that comes after the request was sent.
+    pub(crate) fn from_status(status: &Status, endpoint: &Endpoint) -> Self {
+        Self::of_call(status, endpoint).unwrap_or_else(|| Self::connection_lost(status, endpoint))
+    }
+
+    /// The daemon may have done it, even if it is not there any more: `NotRunning` would invite to do it again.
+    fn connection_lost(status: &Status, endpoint: &Endpoint) -> Self {
+        Self::ConnectionLost { endpoint: endpoint.clone(), cause: root_cause(status) }
     }
 
     /// The error for a request whose time is over on this side.
@@ -170,16 +182,6 @@ impl Error {
         }
         .into()
     }
-}
-
-/// Whether a call's status says that its request was not sent, because the connection had ended before. A stream that was reset
-/// has the same code.
-pub(crate) fn is_unsent(status: &Status) -> bool {
-    status.code() == tonic::Code::Cancelled
-        && std::error::Error::source(status).is_some()
-        && !is_of_http2(status)
-        && !has_source::<TimeoutExpired>(status)
-        && !has_source::<ConnectError>(status)
 }
 
 /// Whether the status is what tonic makes of a stream that was reset: it keeps no source then.

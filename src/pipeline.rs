@@ -11,11 +11,10 @@ use std::{
     time::Duration,
 };
 
+use skylinedb_local::Endpoint;
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::{Stream, wrappers::ReceiverStream};
 use tonic::Status;
-
-use skylinedb_local::Endpoint;
 
 use crate::{
     connector::{self, Grpc},
@@ -65,10 +64,8 @@ impl Pipeline {
     pub(crate) async fn open(mut grpc: Grpc, endpoint: Endpoint) -> Result<Self, Error> {
         let (requests, outgoing) = mpsc::channel(WAITING_REQUESTS);
         let answers = grpc.session(ReceiverStream::new(outgoing)).await;
-        match answers {
-            Ok(answers) => Ok(Self::over(requests, answers.into_inner(), endpoint)),
-            Err(status) => Err(connector::call_error(&status, &endpoint).await),
-        }
+        let answers = connector::answered(answers, &endpoint).await?;
+        Ok(Self::over(requests, answers, endpoint))
     }
 
     fn over<A>(requests: mpsc::Sender<proto::SessionRequest>, answers: A, endpoint: Endpoint) -> Self
