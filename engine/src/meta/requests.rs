@@ -3,10 +3,13 @@
 use rusqlite::{Connection, OptionalExtension as _, params};
 use sha2::{Digest as _, Sha256};
 
-use super::super::{
-    connection::{GuardedConnection, prepare_own},
-    error::{Error, Kind},
-    statement::{Batch, Mode, Value},
+use super::{
+    super::{
+        connection::{GuardedConnection, prepare_own},
+        error::{Error, Kind},
+        statement::{Batch, Mode, Value},
+    },
+    schema::repair,
 };
 
 /// Bytes that a request id may have.
@@ -50,7 +53,7 @@ pub(crate) fn stored_answer(connection: &GuardedConnection, id: &str, batch: &Ba
     let stored: Option<(Vec<u8>, Vec<u8>)> = match connection.as_daemon(select) {
         // Another program has removed it, and with it what was stored.
         Err(error) if error.kind == Kind::NotFound => {
-            connection.as_daemon(|sqlite| sqlite.execute_batch(CREATE_REQUESTS))?;
+            repair(connection)?;
             None
         }
         stored => stored?,

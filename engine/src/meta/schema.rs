@@ -10,12 +10,13 @@ use super::{
     requests::CREATE_REQUESTS,
 };
 
-/// How the tables come from each format to the next; the first step makes them. A change of the tables is a further step, and
-/// never a change of an earlier one: files of every format are upgraded when they are opened.
-const STEPS: [&[&str]; 1] = [&[CREATE_META, CREATE_REQUESTS]];
+/// Brings the tables from one format to the next. It must leave tables alone that it has changed already: every step is taken each
+/// time, because another program may have removed a table.
+type Step = fn(&Connection) -> rusqlite::Result<()>;
 
-/// The format of the tables that this version reads and writes.
-const FORMAT: usize = STEPS.len();
+/// The way to the newest format; the first step makes the tables. A change of the tables is a further step, and never a change of
+/// an earlier one: files of every format are upgraded when they are opened.
+const STEPS: [Step; 1] = [make];
 
 const CREATE_META: &str = "
     CREATE TABLE IF NOT EXISTS skylinedb_meta (
@@ -46,53 +47,58 @@ pub(crate) fn create_in_transaction(connection: &GuardedConnection, revision: u6
     upgrade(connection, revision, &STEPS)
 }
 
-/// Takes the tables through the steps that they have not been through.
-fn upgrade(connection: &GuardedConnection, revision: u64, steps: &[&[&str]]) -> Result<(), Error> {
-    let format = find_format(&connection.sqlite)?.unwrap_or(0);
-    let Some(missing) = steps.get(format..) else { return Err(too_new(format)) };
-    if missing.is_empty() {
-        return connection.as_daemon(|sqlite| sqlite.execute_batch(CREATE_REQUESTS)); // it may be missing alone
+/// The first format.
+fn make(sqlite: &Connection) -> rusqlite::Result<()> {
+    sqlite.execute_batch(CREATE_META)?;
+    sqlite.execute_batch(CREATE_REQUESTS)
+}
+
+/// Takes the tables through the steps, unless they have been through more.
+fn upgrade(connection: &GuardedConnection, revision: u64, steps: &[Step]) -> Result<(), Error> {
+    let newest = i64::try_from(steps.len()).unwrap_or(i64::MAX);
+    if let Some(format) = find_format(&connection.sqlite)?.filter(|format| *format > newest) {
+        return Err(too_new(format));
     }
     connection.as_daemon(|sqlite| {
-        missing.iter().flat_map(|step| step.iter()).try_for_each(|sql| sqlite.execute_batch(sql))?;
-        let (revision, format) = (revision.cast_signed(), i64::try_from(steps.len()).unwrap_or(i64::MAX));
-        sqlite
-            .execute(
-                "INSERT INTO skylinedb_meta (id, revision, format) VALUES (1, ?1, ?2)
-                 ON CONFLICT (id) DO UPDATE SET format = excluded.format",
-                (revision, format),
-            )
-            .map(drop)
+        steps.iter().try_for_each(|step| step(sqlite))?;
+        sqlite.execute(SET_FORMAT, (revision.cast_signed(), newest)).map(drop)
     })
 }
 
-fn too_new(format: usize) -> Error {
+/// Makes what is missing of the tables, in the open transaction.
+pub(super) fn repair(connection: &GuardedConnection) -> Result<(), Error> {
+    connection.as_daemon(|sqlite| STEPS.iter().try_for_each(|step| step(sqlite)))
+}
+
+fn too_new(format: i64) -> Error {
     Error::new(
         Kind::Precondition,
         "DATABASE_TOO_NEW",
         format!(
             "a newer version of SkylineDB has written this database: its own tables have the format {format}, and this version \
-             knows formats up to {FORMAT}; nothing was changed. Start the newer version"
+             knows formats up to {}; nothing was changed. Start the newer version",
+            STEPS.len()
         ),
     )
 }
 
+/// A revision that is there stays.
+const SET_FORMAT: &str = "
+    INSERT INTO skylinedb_meta (id, revision, format) VALUES (1, ?1, ?2)
+    ON CONFLICT (id) DO UPDATE SET format = excluded.format WHERE format <> excluded.format";
+
 const FIND_FORMAT: &str = "SELECT format FROM skylinedb_meta WHERE id = 1;";
 
 /// The format, if the table is there and has a row.
-fn find_format(sqlite: &Connection) -> Result<Option<usize>, Error> {
-    let format =
-        prepare_own(sqlite, FIND_FORMAT).and_then(|mut select| select.query_row([], |row| row.get::<_, i64>(0)));
-    Ok(found(format)?.map(|format| usize::try_from(format).unwrap_or(0)))
+fn find_format(sqlite: &Connection) -> Result<Option<i64>, Error> {
+    found(prepare_own(sqlite, FIND_FORMAT).and_then(|mut select| select.query_row([], |row| row.get(0))))
 }
 
 const FIND_REVISION: &str = "SELECT revision FROM skylinedb_meta WHERE id = 1;";
 
 /// The revision, if the table is there and has it: other programs may remove what they like.
 pub(crate) fn find_revision(sqlite: &Connection) -> Result<Option<u64>, Error> {
-    let revision =
-        prepare_own(sqlite, FIND_REVISION).and_then(|mut select| select.query_row([], |row| row.get::<_, i64>(0)));
-    Ok(found(revision)?.map(i64::cast_unsigned))
+    Ok(found(revision_of(sqlite))?.map(i64::cast_unsigned))
 }
 
 /// What was looked for, or `None` if the row or its table is not there.
@@ -109,8 +115,11 @@ fn found<T>(outcome: rusqlite::Result<T>) -> Result<Option<T>, Error> {
 
 /// The revision of the snapshot that the connection sees.
 pub(crate) fn revision(sqlite: &Connection) -> Result<u64, Error> {
-    let revision: i64 = prepare_own(sqlite, FIND_REVISION)?.query_row([], |row| row.get(0))?;
-    Ok(revision.cast_unsigned())
+    Ok(revision_of(sqlite)?.cast_unsigned())
+}
+
+fn revision_of(sqlite: &Connection) -> rusqlite::Result<i64> {
+    prepare_own(sqlite, FIND_REVISION)?.query_row([], |row| row.get(0))
 }
 
 /// Writes the revision into the open transaction.
@@ -140,36 +149,71 @@ mod tests {
     use super::*;
     use crate::tests::config_in;
 
-    const NEXT: [&[&str]; 2] =
-        [STEPS[0], &["ALTER TABLE skylinedb_requests ADD COLUMN client TEXT", "CREATE TABLE skylinedb_next (a)"]];
+    /// What a later version might do.
+    const NEXT: [Step; 2] = [make, |sqlite| {
+        let columns = "SELECT count(*) FROM pragma_table_info('skylinedb_requests') WHERE name = 'client'";
+        if sqlite.query_row(columns, [], |row| row.get::<_, i64>(0))? == 0 {
+            sqlite.execute_batch("ALTER TABLE skylinedb_requests ADD COLUMN client TEXT")?;
+        }
+        sqlite.execute_batch("CREATE TABLE IF NOT EXISTS skylinedb_next (a)")
+    }];
 
-    fn format(connection: &GuardedConnection) -> Option<usize> {
-        find_format(&connection.sqlite).expect("a format")
+    fn open() -> (tempfile::TempDir, GuardedConnection) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let connection = GuardedConnection::open_writer(&config_in(folder.path())).expect("a connection");
+        (folder, connection)
+    }
+
+    fn format_after(steps: &[Step]) -> Option<i64> {
+        i64::try_from(steps.len()).ok()
+    }
+
+    fn facts(connection: &GuardedConnection) -> (Option<i64>, Option<u64>) {
+        (find_format(&connection.sqlite).expect("a format"), find_revision(&connection.sqlite).expect("a revision"))
     }
 
     #[tokio::test]
     async fn a_new_file_has_the_newest_format_and_an_older_one_gets_it_and_keeps_its_revision() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let connection = GuardedConnection::open_writer(&config_in(folder.path())).expect("a connection");
-        assert_eq!((format(&connection), create(&connection, 7).expect("tables")), (None, 7));
-        assert_eq!((format(&connection), create(&connection, 0).expect("the same")), (Some(FORMAT), 7));
-        for _ in 0..2 {
-            upgrade(&connection, 0, &NEXT).expect("the next format");
-            assert_eq!(
-                (format(&connection), find_revision(&connection.sqlite).expect("it")),
-                (Some(FORMAT + 1), Some(7))
-            );
+        let (_folder, connection) = open();
+        assert_eq!(facts(&connection), (None, None));
+        assert_eq!(create(&connection, 7).expect("tables"), 7);
+        assert_eq!(create(&connection, 0).expect("the same"), 7);
+        assert_eq!(facts(&connection), (format_after(&STEPS), Some(7)));
+        upgrade(&connection, 0, &NEXT).expect("the next format");
+        assert_eq!(facts(&connection), (format_after(&NEXT), Some(7)));
+    }
+
+    #[tokio::test]
+    async fn what_another_program_has_removed_is_made_again_in_every_format() {
+        let (_folder, connection) = open();
+        for (damage, revision) in [
+            ("DROP TABLE skylinedb_meta", 8),
+            ("DELETE FROM skylinedb_meta", 8),
+            ("DROP TABLE skylinedb_requests", 7),
+            ("UPDATE skylinedb_meta SET format = -1", 7),
+        ] {
+            for steps in [&STEPS[..], &NEXT] {
+                connection
+                    .as_daemon(|sqlite| sqlite.execute_batch("DROP TABLE IF EXISTS skylinedb_meta"))
+                    .expect(damage);
+                upgrade(&connection, 7, steps).expect("tables");
+                connection.as_daemon(|sqlite| sqlite.execute_batch(damage)).expect(damage);
+                upgrade(&connection, 8, steps).expect(damage);
+                assert_eq!(facts(&connection), (format_after(steps), Some(revision)), "{damage}");
+                let columns = "SELECT count(*) FROM pragma_table_info('skylinedb_requests')";
+                let columns: i64 = connection.sqlite.query_row(columns, [], |row| row.get(0)).expect(damage);
+                assert!(columns >= 5, "{damage}");
+            }
         }
     }
 
     #[tokio::test]
     async fn a_newer_format_is_refused_and_nothing_is_changed() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let connection = GuardedConnection::open_writer(&config_in(folder.path())).expect("a connection");
+        let (_folder, connection) = open();
         create(&connection, 7).expect("tables");
         upgrade(&connection, 0, &NEXT).expect("the next format");
         let error = create(&connection, 0).expect_err("it is newer");
         assert_eq!(error.reason, "DATABASE_TOO_NEW", "{error}");
-        assert_eq!((format(&connection), connection.in_transaction()), (Some(FORMAT + 1), false));
+        assert_eq!((facts(&connection), connection.in_transaction()), ((format_after(&NEXT), Some(7)), false));
     }
 }
