@@ -203,10 +203,10 @@ impl Readers {
     async fn reader(&self, statements: &[Statement], cancel: &Cancel) -> Result<Reader, Error> {
         let now = tokio::time::Instant::now();
         let until = cancel.deadline().map_or(now + READER_WAIT, |deadline| (now + READER_WAIT).min(deadline.into()));
-        let busy = || cancel.interruption().map_or_else(readers_busy, while_waiting);
+        let busy = |who: Busy| cancel.interruption().map_or_else(|| who.error(), |why| who.while_waiting(why));
         let long_text = if long_sql::has_long(statements) {
             let permit = tokio::time::timeout_at(until, Arc::clone(&self.long_texts).acquire_owned()).await;
-            Some(permit.map_err(|_| busy())?.map_err(|_| super::shutting_down())?)
+            Some(permit.map_err(|_| busy(Busy::LongTexts))?.map_err(|_| super::shutting_down())?)
         } else {
             None
         };
@@ -215,7 +215,7 @@ impl Readers {
         let _waiting = Waiting::begin(&self.waiting);
         let object = self.pool.timeout_get(&timeouts).await;
         object.map(|object| Reader::new(object, long_text)).map_err(|error| match error {
-            PoolError::Timeout(_) => busy(),
+            PoolError::Timeout(_) => busy(Busy::Readers),
             PoolError::Backend(error) => error,
             PoolError::Closed => super::shutting_down(),
             other => Error::internal(format_args!("taking a reader: {other}")),
@@ -308,21 +308,44 @@ fn failure(stop: Stop) -> Error {
     }
 }
 
-/// The error of a request that ended before it had a connection.
-fn while_waiting(interruption: Interruption) -> Error {
-    let error = interruption.error();
-    let message = format!("{}; it waited for a reader, and all were busy (--readers)", error.message);
-    Error { message, ..error }
+/// What a request waits for that has no connection yet.
+#[derive(Clone, Copy)]
+enum Busy {
+    /// A connection.
+    Readers,
+    /// A place among the long texts.
+    LongTexts,
 }
 
-fn readers_busy() -> Error {
-    Error::new(
-        Kind::Exhausted,
-        "READERS_BUSY",
-        format!(
-            "every reader has been busy for {READER_WAIT:?}, with long queries or with clients that do not take their rows; \
-             try again, or start the daemon with more --readers"
-        ),
-    )
-    .retry_after(READERS_BUSY_RETRY_AFTER)
+impl Busy {
+    /// The error of a request that has waited for too long.
+    fn error(self) -> Error {
+        let who = match self {
+            Self::Readers => "every reader has been busy",
+            Self::LongTexts => {
+                "other statements with more than 32 KiB of SQL, which may have half of the readers, have been busy"
+            }
+        };
+        Error::new(
+            Kind::Exhausted,
+            "READERS_BUSY",
+            format!(
+                "{who} for {READER_WAIT:?}, with long queries or with clients that do not take their rows; try again, or start \
+                 the daemon with more --readers"
+            ),
+        )
+        .retry_after(READERS_BUSY_RETRY_AFTER)
+    }
+
+    /// The error of a request that ended before.
+    fn while_waiting(self, interruption: Interruption) -> Error {
+        let error = interruption.error();
+        let what = match self {
+            Self::Readers => "a reader, and all were busy (--readers)",
+            Self::LongTexts => {
+                "other statements with more than 32 KiB of SQL, which may have half of the readers (--readers)"
+            }
+        };
+        Error { message: format!("{}; it waited for {what}", error.message), ..error }
+    }
 }

@@ -71,13 +71,16 @@ async fn long_texts_do_not_take_all_readers() {
     engine.run(&["CREATE TABLE k (id INTEGER PRIMARY KEY)"]).await.expect("a table");
     let row = |table: &str| format!("({})", vec![format!("{table}.id"); 9_000].join(","));
     let slow = format!("SELECT 1 FROM k a, k b WHERE {} = {}", row("a"), row("b"));
-    let slow = || engine.read(atomic(&[&slow]), Cancel::default());
-    let mut long = Box::pin(futures_util::future::join_all((0..4).map(|_| slow())));
+    let mut long =
+        Box::pin(futures_util::future::join_all((0..4).map(|_| engine.read(atomic(&[&slow]), Cancel::default()))));
     tokio::select! {
         biased;
         _ = &mut long => panic!("each takes seconds to compile"),
         count = engine.column("SELECT count(*) FROM k") => assert_eq!(count, [Value::Integer(0)]),
     }
+    let soon = Some(std::time::Instant::now() + Duration::from_millis(50));
+    let error = engine.read(atomic(&[&slow]), Cancel::at(soon)).await.expect_err("it waits behind the others");
+    assert!(error.reason == "DEADLINE_EXCEEDED" && error.message.contains("more than 32 KiB"), "{error}");
 }
 
 #[tokio::test]
