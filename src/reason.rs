@@ -77,7 +77,7 @@ reasons! {
         "no", "no", "Look at what is left of the file; restore a backup if it is not whole.";
     DEADLINE_EXCEEDED, DeadlineExceeded,
         "The request's deadline passed.",
-        "no", "with more time", "Set a longer deadline. The message says what the request waited for.";
+        "no; not known if only the client waited no longer, which the message says", "with more time", "Set a longer deadline. The message says what the request waited for.";
     EMPTY_STATEMENT, InvalidArgument,
         "The SQL is empty or only a comment.",
         "no", "no", "Send a statement.";
@@ -127,7 +127,7 @@ reasons! {
         "The writer's queue has had no room for a second (`--queue-jobs`).",
         "no", "yes, after the time given", "Retry.";
     READERS_BUSY, ResourceExhausted,
-        "Every reader has been busy for too long.",
+        "Every reader has been busy for 30 s, or half of them with statements of more than 32 KiB of SQL, as this one.",
         "no", "yes, after the time given", "Retry, or raise `--readers`.";
     REQUEST_ID_IN_TRANSACTION, InvalidArgument,
         "A batch within a transaction has a `request_id`.",
@@ -157,11 +157,11 @@ reasons! {
         "A read took longer than `--snapshot-timeout`.",
         "no", "yes", "Read in smaller parts.";
     SQL_TOO_LONG, ResourceExhausted,
-        "A statement has more than `--max-sql-bytes` of SQL, or takes longer than a second to compile.",
-        "no", "no", "Give large values as parameters; split the statement.";
+        "A statement has more than `--max-sql-bytes` of SQL.",
+        "no", "no", "Give large values as parameters.";
     STATEMENT_TOO_LARGE, ResourceExhausted,
-        "A statement takes more memory than one may: to compile, or to run (a quarter of `--max-memory-bytes`).",
-        "no", "no", "Write intermediate results to a table; let the statement work on less.";
+        "A statement takes more memory than one may, to compile or to run (a quarter of `--max-memory-bytes`), or has more than 32 KiB of SQL that takes more than a second to compile.",
+        "no", "no", "Write intermediate results to a table; let the statement work on less; give values as parameters.";
     STORED_ANSWER_TOO_LARGE, ResourceExhausted,
         "The answer to a batch with a `request_id` is larger than 1 MiB.",
         "no", "no", "Return fewer rows, or leave the `request_id` out.";

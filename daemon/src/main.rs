@@ -21,15 +21,15 @@ mod windows_service;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+use skylinedb_local::single_instance::SingleInstance;
 
 use args::Arguments;
 use config::{Asked, CommandLine};
 use lifecycle::Lifecycle;
-use skylinedb_local::single_instance::SingleInstance;
 use surroundings::Surroundings;
 
-/// The system's own unmaps and protects large blocks one by one: the threads that answer pings wait for the process's memory
-/// map while clients take and free tens of megabytes (docs/reliability.md).
+/// The system's allocator maps, protects and unmaps large blocks one by one. While clients take and free tens of megabytes, the
+/// threads that answer pings would wait for the process's memory map (docs/performance.md).
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

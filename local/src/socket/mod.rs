@@ -1,4 +1,4 @@
-//! A Unix domain socket that is for its owner alone from the first moment, in a place where nobody else can replace it.
+//! A Unix domain socket that is for its owner alone from the first moment, in a place where no other user can replace it.
 
 pub mod names;
 mod path_safety;
