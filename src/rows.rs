@@ -7,10 +7,9 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+use skylinedb_local::Endpoint;
 use tokio_stream::Stream;
 use tonic::Streaming;
-
-use skylinedb_local::Endpoint;
 
 use crate::{
     error::Error,

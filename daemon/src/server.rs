@@ -4,6 +4,8 @@ use std::{sync::Arc, time::SystemTime};
 
 use anyhow::{Context as _, bail};
 use skylinedb::proto::FILE_DESCRIPTOR_SET;
+use skylinedb_engine::Database;
+use skylinedb_local::{DatabaseLock, Places};
 use tokio::runtime::Builder;
 use tonic::service::Routes;
 use tonic_health::server::HealthReporter;
@@ -15,8 +17,6 @@ use crate::{
     surroundings::Surroundings,
     transport::{self, Access},
 };
-use skylinedb_engine::Database;
-use skylinedb_local::{DatabaseLock, Places};
 
 /// A request of health or reflection: a name. They are not counted among the messages under way.
 const SMALL_MESSAGE_BYTES: usize = 4 << 10;

@@ -14,6 +14,7 @@ use std::{
 };
 
 use skylinedb_local::{Endpoint, Scope};
+
 #[cfg(unix)]
 use unix as imp;
 #[cfg(windows)]

@@ -5,6 +5,7 @@ use std::{convert::Infallible, panic::AssertUnwindSafe, sync::Arc, task::Poll};
 use futures_util::FutureExt as _;
 use http::{Request, Response};
 use hyper::body::Incoming;
+use skylinedb_engine::{Error, Kind, Ledger};
 use tonic::{Code, Status, body::Body, service::Routes};
 use tower::{Service as TowerService, ServiceExt as _};
 
@@ -15,7 +16,6 @@ use super::{
     status::grpc_status,
 };
 use crate::{lifecycle::ConnectionUse, transport::Hangup};
-use skylinedb_engine::{Error, Kind, Ledger};
 
 /// The service's calls that only ask how the daemon is. As health and reflection, they do not keep it from ending when it is idle.
 const ASKING: [&str; 1] = ["Ping"];

@@ -17,6 +17,9 @@ use std::{
 
 use futures_util::Stream;
 use skylinedb::proto::v1 as proto;
+use skylinedb_engine::{
+    Batch, Cancel, Database, Error, Interruption, Kind, Ledger, Read, Route, RowSink, Statement, shutting_down,
+};
 use tokio::sync::{Semaphore, mpsc};
 use tonic::{Extensions, Request, Response, Status, Streaming, metadata::MetadataMap};
 
@@ -29,9 +32,6 @@ use crate::{
 };
 use query::{ChunkSink, OneChunk, Patience, RowChunks};
 use session::Session;
-use skylinedb_engine::{
-    Batch, Cancel, Database, Error, Interruption, Kind, Ledger, Read, Route, RowSink, Statement, shutting_down,
-};
 use status::grpc_status;
 
 /// How much may be asked for.

@@ -11,6 +11,9 @@ use std::{
 
 use futures_util::future::BoxFuture;
 use skylinedb::{proto::v1 as proto, wire::EncodedRows};
+use skylinedb_engine::{
+    Cancel, Column, Error, Half, Hold, Interruption, Kind, RowSink, RowValues, ShortReads, Statement,
+};
 use tokio::{
     runtime::Handle,
     sync::mpsc::{
@@ -20,9 +23,6 @@ use tokio::{
 };
 
 use super::{messages, translate};
-use skylinedb_engine::{
-    Cancel, Column, Error, Half, Hold, Interruption, Kind, RowSink, RowValues, ShortReads, Statement,
-};
 
 /// Rows in one message: large enough that a message's own cost does not count, small enough that the first rows come soon.
 const CHUNK_BYTES: usize = 64 << 10;

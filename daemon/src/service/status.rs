@@ -3,10 +3,9 @@
 use std::collections::HashMap;
 
 use skylinedb::proto::v1 as proto;
+use skylinedb_engine::{Error, Kind};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
-
-use skylinedb_engine::{Error, Kind};
 
 /// The domain of every `google.rpc.ErrorInfo`.
 const DOMAIN: &str = "skylinedb";

@@ -5,14 +5,14 @@ use skylinedb::{
     proto::v1::{self as proto, TransactionMode, value::Kind as ValueKind},
     wire,
 };
+use skylinedb_engine::{
+    Answer, Batch, BatchResult, Column, Error, Hold, Kind, MAX_REQUEST_ID_BYTES, Mode, RequestId, Statement,
+    StatementResult, Value, ValueRef,
+};
 
 use super::{
     messages::{self, Arrival},
     status,
-};
-use skylinedb_engine::{
-    Answer, Batch, BatchResult, Column, Error, Hold, Kind, MAX_REQUEST_ID_BYTES, Mode, RequestId, Statement,
-    StatementResult, Value, ValueRef,
 };
 
 /// A request as a batch.

@@ -3,11 +3,10 @@
 
 use std::path::Path;
 
-use crate::database_hash;
 use anyhow::bail;
 use winsafe::{HFILE, co};
 
-use crate::single_instance::try_mutex;
+use crate::{database_path::database_hash, single_instance::try_mutex};
 
 /// What the database file is like if it is made: as its folder says.
 #[derive(Clone, Copy, Debug)]

@@ -11,3 +11,21 @@ use unix as imp;
 use windows as imp;
 
 pub(crate) use imp::AccessArguments;
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::AccessArguments;
+
+    #[derive(Debug, Parser)]
+    struct CommandLine {
+        #[command(flatten)]
+        access: AccessArguments,
+    }
+
+    /// The options, given so.
+    pub(super) fn parse(arguments: &[&str]) -> AccessArguments {
+        CommandLine::parse_from([&["daemon"], arguments].concat()).access
+    }
+}

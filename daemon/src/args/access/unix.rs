@@ -106,19 +106,7 @@ fn permissions(text: &str, file: &str, use_of_it: &str) -> Result<Mode, String> 
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
-
-    use super::*;
-
-    #[derive(Debug, Parser)]
-    struct CommandLine {
-        #[command(flatten)]
-        access: AccessArguments,
-    }
-
-    fn parse(arguments: &[&str]) -> AccessArguments {
-        CommandLine::parse_from([&["daemon"], arguments].concat()).access
-    }
+    use super::{super::tests::parse, *};
 
     #[test]
     fn a_mode_is_octal_however_it_is_written() {

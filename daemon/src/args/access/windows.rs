@@ -45,19 +45,7 @@ impl AccessArguments {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
-
-    use super::*;
-
-    #[derive(Debug, Parser)]
-    struct CommandLine {
-        #[command(flatten)]
-        access: AccessArguments,
-    }
-
-    fn parse(arguments: &[&str]) -> AccessArguments {
-        CommandLine::parse_from([&["daemon"], arguments].concat()).access
-    }
+    use super::{super::tests::parse, *};
 
     #[test]
     fn nobody_else_is_allowed_unless_somebody_says_so() {

@@ -8,6 +8,7 @@ use prost::{
     encoding::{WireType, encode_key, encode_varint},
 };
 use skylinedb::proto::v1::{self as proto, session_response::Response};
+use skylinedb_engine::{Error, Hold, Kind};
 use tonic::{
     Status,
     codec::{self, BufferSettings, DecodeBuf, EncodeBuf},
@@ -18,7 +19,6 @@ use super::{
     Arrival, Call, FREE_BYTES, Large, current, off_the_runtime,
     scan::{Contents, Refusal, Scan},
 };
-use skylinedb_engine::{Error, Hold, Kind};
 
 /// The number of `SessionResponse.query` (proto/skylinedb/v1/session.proto).
 const SESSION_QUERY: u32 = 4;

@@ -18,6 +18,7 @@ use std::{
 };
 
 use prost::bytes::Bytes;
+use skylinedb_engine::{Error, Hold, Ledger};
 use tokio::runtime::{Handle, RuntimeFlavor};
 
 pub(crate) use codec::Codec;
@@ -25,7 +26,6 @@ pub(super) use codec::malformed;
 pub(super) use {received::ReceivedBody, sent::SentBody};
 
 use crate::transport::Hangup;
-use skylinedb_engine::{Error, Hold, Ledger};
 pub(super) use untaken::Calls;
 
 /// A message of this length does not go through tonic's buffers.

@@ -6,7 +6,6 @@ use prost::{
     encoding::{WireType, decode_key, decode_varint},
 };
 use skylinedb::proto::v1 as proto;
-
 use skylinedb_engine::{Error, Kind, Statement, Value};
 
 /// Statements of one batch.

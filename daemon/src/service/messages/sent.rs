@@ -9,10 +9,10 @@ use std::{
 
 use http_body::{Body, Frame, SizeHint};
 use prost::bytes::Bytes;
+use skylinedb_engine::Hold;
 use tonic::Status;
 
 use super::{CALL, Call, codec::STAND_IN_BYTES};
-use skylinedb_engine::Hold;
 
 /// What the connection gets at once of a large answer, so that it can be seen whether the client takes it.
 const PIECE_BYTES: usize = 64 << 10;

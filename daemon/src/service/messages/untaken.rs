@@ -5,9 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use skylinedb_engine::Ledger;
+
 use super::{super::ROWS_UNTAKEN, Call, State};
 use crate::transport::Hangup;
-use skylinedb_engine::Ledger;
 
 /// How long an answer may be left untaken when others are refused because of it.
 const UNTAKEN_WHEN_CONTENDED: Duration = Duration::from_secs(5);

@@ -2,6 +2,7 @@
 
 use futures_util::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use skylinedb::proto::v1::{self as proto, session_response::Response};
+use skylinedb_engine::{CancelOnDrop, Error, Interruption, Kind};
 
 use super::{
     super::{Service, translate},
@@ -10,7 +11,6 @@ use super::{
     response,
 };
 use crate::lifecycle::Work;
-use skylinedb_engine::{CancelOnDrop, Error, Interruption, Kind};
 
 /// The requests that are under way.
 #[derive(Default)]

@@ -12,6 +12,7 @@ use std::{collections::VecDeque, sync::Arc, time::Instant};
 
 use futures_util::FutureExt as _;
 use skylinedb::proto::v1::{self as proto, session_request::Request as RequestKind, session_response::Response};
+use skylinedb_engine::{Error, Interruption, ShortReads, shutting_down};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
@@ -26,7 +27,6 @@ use super::{
 use independent::Independent;
 use ordered::Ordered;
 use request::{Action, Request};
-use skylinedb_engine::{Error, Interruption, ShortReads, shutting_down};
 
 /// Requests of a session that are taken from the connection before they are run; so many batches, too, may be with the
 /// writer at once, so that they share its commits.

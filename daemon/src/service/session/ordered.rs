@@ -4,6 +4,7 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
 use skylinedb::proto::v1::{self as proto, session_response::Response};
+use skylinedb_engine::{CancelOnDrop, Error, Interruption, PendingAnswer};
 
 use super::{
     super::{Limits, Service, query::RowChunks, translate},
@@ -13,7 +14,6 @@ use super::{
     transaction::{self, Transaction},
 };
 use crate::lifecycle::Work;
-use skylinedb_engine::{CancelOnDrop, Error, Interruption, PendingAnswer};
 
 /// What is under way, in order: first what is running, then what is pending.
 #[derive(Default)]

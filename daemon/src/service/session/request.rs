@@ -6,10 +6,10 @@ use std::{
 };
 
 use skylinedb::proto::v1::{self as proto, TransactionKind, session_request::Request as Kinds};
+use skylinedb_engine::{Batch, Cancel, Error, Kind, Route, Statement};
 
 use super::super::{Service, messages::Arrival};
 use crate::lifecycle::Work;
-use skylinedb_engine::{Batch, Cancel, Error, Kind, Route, Statement};
 
 /// A request that may be run.
 pub(super) struct Request {

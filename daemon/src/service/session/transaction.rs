@@ -3,13 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use skylinedb::proto::v1::{self as proto, TransactionKind, session_response::Response};
+use skylinedb_engine::{Batch, Cancel, Database, Error, Kind, Snapshot, Statement, WriteTransaction};
 
 use super::{
     super::{Limits, ROWS_UNTAKEN, Service, query::Patience, translate},
     ordered::Doing,
 };
 use crate::lifecycle::Work;
-use skylinedb_engine::{Batch, Cancel, Database, Error, Kind, Snapshot, Statement, WriteTransaction};
 
 /// An open transaction. Dropping it rolls back.
 pub(super) struct Transaction {

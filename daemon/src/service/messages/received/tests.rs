@@ -1,8 +1,9 @@
 use std::{collections::VecDeque, convert::Infallible};
 
+use skylinedb_engine::Ledger;
+
 use super::*;
 use crate::service::messages::{Calls, FREE_BYTES};
-use skylinedb_engine::Ledger;
 
 /// A body that comes in these pieces.
 struct Pieces(VecDeque<Bytes>);
