@@ -85,7 +85,8 @@ pub(crate) struct Arguments {
     /// Threads that serve connections. Without it half of the machine's cores: the others are for the clients
     #[arg(long, value_name = "NUMBER", help_heading = LIMITS)]
     pub(crate) threads: Option<NonZeroUsize>,
-    /// Statements that read at once; as many more may be held by read transactions of sessions
+    /// Statements that read at once; as many more may be held by read transactions of sessions. Statements with more than
+    /// 32 KiB of SQL may be half of them
     #[arg(long, value_name = "NUMBER", default_value = "8", help_heading = LIMITS)]
     pub(crate) readers: NonZeroUsize,
     /// Batches that may wait for the writer
